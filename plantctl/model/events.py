@@ -67,6 +67,16 @@ class OperationPolled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperationFinished(Event):
+    """The operation ended; `seconds` is its own duration where it says so (start to end), else as observed."""
+
+    operation: str
+    method_id: str
+    seconds: float
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Retried(Event):
     """A call is sent again, or read back first: why, and after how many seconds."""
 
