@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from plantctl.sandbox import standard
-from plantctl.sandbox.errors import ApiError
+from plantctl.sandbox.errors import RPC_CODE, ApiError
 from plantctl.sandbox.store import Body
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Operation:
     end_time: str = ""
     done: bool = False
     request_id: str = ""
+    planned_error: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     def render(self) -> Body:
@@ -70,9 +71,17 @@ class Operation:
 class Operations:
     """Starts, finishes and finds operations. One timer thread; slow finishers run on a small pool."""
 
-    def __init__(self, world_of: Callable[[], World], finishers: dict[str, tuple[Finisher, bool]]) -> None:
+    def __init__(
+        self,
+        world_of: Callable[[], World],
+        finishers: dict[str, tuple[Finisher, bool]],
+        failures: dict[str, Callable[[World, Operation], None]] | None = None,
+    ) -> None:
         self._world_of = world_of
         self._finishers = finishers
+        self._failures = failures or {}
+        self._planned = threading.local()
+        self._busy = 0
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="operation")
         self._wake = threading.Condition()
         self._due: dict[str, float] = {}
@@ -116,6 +125,18 @@ class Operations:
     def all(self) -> list[Operation]:
         """Every operation, oldest first."""
         return [Operation(**body) for _, body in self._world_of().store.list("operation/")]
+
+    def plan_error(self, error: dict[str, Any] | None) -> None:
+        """The next operation that this thread starts ends with `{code, message}` instead of its work; None: as usual."""
+        self._planned.error = error
+
+    def drop(self) -> None:
+        """Forget what is due and wait for finishers under way, at most 20 s (before the store is emptied)."""
+        with self._wake:
+            self._due.clear()
+        end = time.monotonic() + 20
+        while self._busy and time.monotonic() < end:
+            time.sleep(0.01)
 
     def resume(self) -> None:
         """After a restart: what was under way goes on with what is left of its duration."""
@@ -169,6 +190,7 @@ class Operations:
             started_wall=call.clock.wall(),
             insert_time=call.clock.rfc3339() if kind == "lro" else call.clock.millis(),
             user=call.email,
+            planned_error=getattr(self._planned, "error", None),
             **fields,
         )
 
@@ -191,13 +213,25 @@ class Operations:
                 self._pool.submit(self._finish, key)
 
     def _finish(self, key: str) -> None:
+        with self._wake:
+            self._busy += 1
+        try:
+            self._run(key)
+        finally:
+            with self._wake:
+                self._busy -= 1
+
+    def _run(self, key: str) -> None:
         world = self._world_of()
         op = self.get(key)
         if op is None or op.done:
             return
         finisher, slow = self._finishers[op.finisher]
         try:
-            if slow:
+            if op.planned_error is not None:
+                op.error = _planned(op)
+                response = None
+            elif slow:
                 response = finisher(world, op)
             else:
                 with world.store.transaction():
@@ -207,6 +241,11 @@ class Operations:
             op.error = _error_of(op, error)
         except Exception:  # a defect of the sandbox must show as a failed operation, not as one that never ends
             op.error = _error_of(op, ApiError("INTERNAL", f"sandbox defect in {op.finisher}: {traceback.format_exc()}"))
+        if op.error is not None and op.finisher in self._failures:
+            with world.store.transaction():
+                self._failures[op.finisher](world, op)
+        if self.get(key) is None:
+            return  # the sandbox was reset meanwhile
         op.done = True
         op.end_time = world.clock.rfc3339() if op.kind == "lro" else world.clock.millis()
         world.store.put(key, vars(op))
@@ -223,6 +262,15 @@ def _new_name(kind: str, prefix: str) -> str:
         return prefix
     tail = f"operations/{uuid.uuid4()}"
     return f"{prefix}/{tail}" if prefix else tail
+
+
+def _planned(op: Operation) -> dict[str, Any]:
+    given = op.planned_error or {}
+    code, message = given.get("code", "INTERNAL"), str(given.get("message", "injected fault"))
+    if op.kind != "lro":
+        return {"code": str(code), "message": message, "http": int(given.get("http", 500))}
+    number = code if isinstance(code, int) else RPC_CODE.get(str(code), 2)
+    return {"code": number, "message": message, **({"details": given["details"]} if "details" in given else {})}
 
 
 def _error_of(op: Operation, error: ApiError) -> dict[str, Any]:

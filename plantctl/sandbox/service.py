@@ -47,6 +47,12 @@ class World:
     plane: DataPlane | None = None
     incarnation: str = ""
     hooks: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    listeners: dict[str, list[Listener]] = field(default_factory=dict)
+
+    def fire(self, event: str, **facts: Any) -> None:
+        """Tell all listeners of an event (see Service.on), in the order of the services."""
+        for listener in self.listeners.get(event, []):
+            listener(self, **facts)
 
     def project_id(self, id_or_number: str) -> str:
         """The project id behind an id or number; the word itself where no such project is known."""
@@ -102,7 +108,7 @@ class Call:
             if self.params.get(key):
                 return self.world.project_id(str(self.params[key]))
         for key in ("name", "parent", "resource"):
-            found = re.match(r"projects/([^/]+)", str(self.params.get(key, "")))
+            found = re.match(r"(?:projects|namespaces)/([^/]+)", str(self.params.get(key, "")))
             if found:
                 return self.world.project_id(found.group(1))
         return ""
@@ -131,6 +137,7 @@ class Answer:
 
 Handler = Callable[[Call], "Body | Answer"]
 Finisher = Callable[["World", "Operation"], "Body | None"]
+Listener = Callable[..., None]
 
 
 class Service:
@@ -142,6 +149,8 @@ class Service:
         self.handlers: dict[tuple[str, str], Handler] = {}
         self.blocking: set[str] = set()
         self.finishers: dict[str, tuple[Finisher, bool]] = {}
+        self.failures: dict[str, Callable[[World, Operation], None]] = {}
+        self.listeners: dict[str, list[Listener]] = {}
 
     def method(self, *ids: str, versions: tuple[str, ...] = (), blocking: bool = False) -> Callable[[Handler], Handler]:
         """Register a handler for method ids, in these versions (default: all of the service).
@@ -170,5 +179,27 @@ class Service:
         def register(finisher: Finisher) -> Finisher:
             self.finishers[f"{self.api}.{name}"] = (finisher, slow)
             return finisher
+
+        return register
+
+    def failure(self, name: str) -> Callable[[Callable[[World, Operation], None]], Callable[[World, Operation], None]]:
+        """Register what becomes of the resource when the operation of this finisher ends in an error."""
+
+        def register(handler: Callable[[World, Operation], None]) -> Callable[[World, Operation], None]:
+            self.failures[f"{self.api}.{name}"] = handler
+            return handler
+
+        return register
+
+    def on(self, event: str) -> Callable[[Listener], Listener]:
+        """Register `listener(world, **facts)` for an event.
+
+        Events: `project-created` (project, origin: reset or api), `project-deleted` (project), `api-enabled` (project,
+        api: host name), `clock-advanced` (seconds), `reset` (no facts; the store is empty, the data plane stopped).
+        """
+
+        def register(listener: Listener) -> Listener:
+            self.listeners.setdefault(event, []).append(listener)
+            return listener
 
         return register
