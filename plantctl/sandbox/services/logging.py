@@ -1,4 +1,4 @@
-"""Cloud Logging v2: entries. Written by what runs in the sandbox, read back by filter (Logging query language, in part)."""
+"""Cloud Logging v2: entries, written by what runs in the sandbox, read by filter (a part of the query language)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""The data plane as one thing: PostgreSQL servers, images, running instances and their ways into the network."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from plantctl.sandbox.dataplane.error import DataPlaneError
+from plantctl.sandbox.dataplane.forward import ForwardLoop, ForwardSet
+from plantctl.sandbox.dataplane.image import ImageStore
+from plantctl.sandbox.dataplane.metadata import Mint
+from plantctl.sandbox.dataplane.postgres import PostgresPlane
+from plantctl.sandbox.dataplane.process import ProcessPlane
+from plantctl.sandbox.dataplane.running import Running
+
+GRACE_S = 10.0
+"""Seconds between SIGTERM and SIGKILL (Cloud Run container contract)."""
+
+
+def sql_name(project: str, instance: str) -> str:
+    """The data plane's name of a Cloud SQL instance; dots are in neither part."""
+    return f"{project}.{instance}"
+
+
+class DataPlane:
+    """Lives below `root`; `mint` gives the tokens that metadata servers hand out. Thread-safe."""
+
+    def __init__(self, root: Path, mint: Mint) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.postgres = PostgresPlane(root / "postgres")
+        self.images = ImageStore(root / "images")
+        self.processes = ProcessPlane(root / "processes", self.images, mint)
+        self._loop = ForwardLoop()
+        self._lock = threading.Lock()
+        self._running: dict[str, Running] = {}
+
+    def forwards(self) -> ForwardSet:
+        """A new, empty set of forwarders for one process."""
+        return ForwardSet(self._loop)
+
+    def remember(self, key: str, running: Running) -> None:
+        """Know an instance by the store key of its execution or revision, so that it can be stopped."""
+        with self._lock:
+            self._running = {k: r for k, r in self._running.items() if r.poll() is None}
+            self._running[key] = running
+
+    def stop(self, key: str) -> None:
+        """SIGTERM, then SIGKILL, to what runs under this key; nothing when it has ended."""
+        with self._lock:
+            running = self._running.pop(key, None)
+        if running is not None:
+            running.terminate(GRACE_S)
+
+    def sql_port(self, project: str, instance: str) -> int:
+        """The loopback port of an instance's server; 0 while it does not run."""
+        name = sql_name(project, instance)
+        if name not in self.postgres.names():
+            return 0
+        description = self.postgres.describe(name)
+        return description.port if description.pid else 0
+
+    def adopt(self) -> None:
+        """After a restart: servers that ran go on."""
+        self.postgres.adopt()
+
+    def describe(self) -> dict[str, Any]:
+        """What runs, for `sandbox status` and `GET /_sandbox/dataplane`."""
+        servers = [self.postgres.describe(name) for name in self.postgres.names()]
+        return {
+            "postgres": {
+                "version": self.postgres.version,
+                "directory": str(self.postgres.base),
+                "instances": [
+                    {"name": s.name, "state": s.state, "port": s.port, "pid": s.pid, "version": s.version}
+                    for s in servers
+                ],
+            },
+            "images": list(self.images.list()),
+            "processes": self.processes.describe(),
+        }
+
+    def stop_all(self) -> None:
+        """End every process of the data plane; data stays."""
+        try:
+            self.processes.close()
+        finally:
+            self.postgres.stop_all()
+            self._loop.close()
+
+    def purge(self) -> None:
+        """End every process and remove all data."""
+        self.processes.close()
+        try:
+            self.postgres.purge()
+        except DataPlaneError:
+            # a server that will not stop must not keep the rest from going
+            self.postgres.purge()
+        for digest in self.images.list():
+            self.images.delete(digest)
+        self._loop.close()
