@@ -13,6 +13,7 @@ from backend.checks.connection import check_connect, check_tls
 from backend.checks.contents import check_indexes, check_rows, check_schema
 from backend.checks.fact import Look, run
 from backend.checks.rights import check_rights
+from backend.database import session
 from backend.failures import message_of, reason_of
 from backend.settings import ConfigurationError, Settings, load
 
@@ -72,15 +73,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     if options.check:
-        return asyncio.run(_look("schema", settings, options.command))
+        return asyncio.run(_looks(["schema"], settings, options.command))
     from backend import migrate  # loads SQLAlchemy, which a serving process does without
 
     job: Coroutine[Any, Any, migrate.Migrated]
     job = migrate.downgrade(settings, options.down_to) if options.down_to else migrate.upgrade(settings, options.to)
     done = asyncio.run(job)
-    words = (
-        f"schema plant is at {done.after}, {len(done.applied)} revisions {'undone' if options.down_to else 'applied'}"
-    )
+    verb = "undone" if options.down_to else "applied"
+    words = f"schema plant is at {done.after}, {len(done.applied)} revisions {verb}"
     logs.emit("INFO", words, command=options.command, ok=True, **asdict(done))
     if done.rights.get("residual"):
         words = f"{settings.db_app_user} keeps rights outside this database: {', '.join(done.rights['residual'])}"
@@ -126,7 +126,16 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _looks(names: list[str], settings: Settings, command: str) -> int:
-    return max([await _look(name, settings, command) for name in names])
+    """Waits once for the server, so that each look is bounded by its own limit and an unreachable one is one line."""
+    try:
+        async with session(settings):
+            pass
+    except Exception as error:
+        fields = {"check": names[0] if len(names) == 1 else "all", "fact": "reach", "reason": reason_of(error)}
+        logs.emit("ERROR", message_of(error), command=command, ok=False, **fields)
+        return FAILED
+    at_once = settings.model_copy(update={"db_wait_s": 0.0})
+    return max([await _look(name, at_once, command) for name in names])
 
 
 async def _look(name: str, settings: Settings, command: str) -> int:

@@ -1,4 +1,4 @@
-"""The one way to the database: asyncpg over verified TLS, for the pool, the jobs and (through SQLAlchemy) migrations."""
+"""The one way to the database: asyncpg over verified TLS, for pool, jobs and (through SQLAlchemy) migrations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tls(settings: Settings) -> ssl.SSLContext | bool:
     """The context for DB_SSLMODE; False for none.
 
     verify-ca is the default because a Cloud SQL instance's certificate names the instance, not its address: its CA
-    signs for that instance alone, so checking the chain is checking the identity (foundation 1, sqladmin `serverCaMode`).
+    signs for that instance alone, so checking the chain is checking the identity (sqladmin `serverCaMode`).
     """
     if settings.db_sslmode == "disable":
         return False

@@ -7,7 +7,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-RETRIED = frozenset({"connect-refused", "starting-up"})
+RETRIED = frozenset({"connect-refused", "connection-lost", "starting-up"})
+"""While connecting, when nothing was done yet; the middle one is a forwarder or a restart that hung up."""
 
 # Classes are PostgreSQL's (manual, appendix A).
 _SQLSTATES = {
@@ -43,7 +44,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """The words of the deepest cause on one line (SQLAlchemy wraps the server's). Holds no password: servers echo none."""
+    """The words of the deepest cause on one line (SQLAlchemy wraps the server's). Servers echo no password."""
     *_, deepest = _chain(error)
     return " ".join(str(deepest).split()) or type(deepest).__name__
 
@@ -64,7 +65,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(state, str):
         if state == "28000" and "no encryption" in str(error):
             return "tls-required"
-        return _SQLSTATES.get(state, "")
+        return "connection-lost" if state.startswith("08") else _SQLSTATES.get(state, "")
     if isinstance(error, ssl.SSLCertVerificationError):
         return "tls-verify-failed"
     if isinstance(error, ssl.SSLError) or "rejected SSL upgrade" in str(error):

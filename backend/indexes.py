@@ -1,4 +1,4 @@
-"""Indexes that make catalogue queries fast, built without locking writers; an INVALID leftover is dropped and rebuilt."""
+"""Indexes that make catalogue queries fast, built without locking writers; INVALID leftovers are rebuilt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backend.database import Connection, exclusive
 from backend.settings import Settings
 
-# Name -> table and definition, spelt as pg_get_indexdef spells it under search_path = plant: drift is two unequal strings.
+# Name -> table and definition, as pg_get_indexdef spells it under search_path = plant: drift is two unequal strings.
 DEFINITIONS = {
     "account_partner": ("account", "USING btree (partner_id) WHERE (partner_id IS NOT NULL)"),
     "agent_industry_newest": (

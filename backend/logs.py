@@ -13,7 +13,7 @@ _SEVERITIES = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "DEFAULT"}
 
 
 def emit(severity: str, message: str, **fields: object) -> None:
-    """Writes one line at once, so that it is out before a container is killed. `fields` must not use the three names."""
+    """Writes one line at once, so that it is out before a container is killed. `fields` adds to the three names."""
     line = {"severity": severity, "message": message, "time": _now()} | fields
     sys.stdout.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
     sys.stdout.flush()

@@ -34,7 +34,7 @@ class State(TypedDict):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Builds the application. Its lifespan opens a pool that connects on first use, so that it starts without a database."""
+    """Builds the application. Its pool connects on first use, so that it starts without a database."""
     app = FastAPI(
         title="Plant",
         version=VERSION,

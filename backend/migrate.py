@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "migrations"
 
 @dataclass
 class Migrated:
-    """What a run did: revision before and after (None: empty), revisions applied (or undone) in order, rights of the serving role."""
+    """What a run did: revision before and after (None: empty), those applied or undone, the serving role's rights."""
 
     before: str | None
     after: str | None

@@ -96,7 +96,7 @@ def withdrawals(app: str) -> list[str]:
 
 
 async def state(connection: Any, app: str) -> dict[str, Any]:
-    """What the role can do now: owner of the database, three `create_in_*` booleans, and `residual`, a list of words."""
+    """What the role can do now: server_major, database_owner, three `create_in_*` booleans, `residual` words."""
     row = await connection.fetchval(_STATE, app)
     return dict(json.loads(row)) if row else {}
 

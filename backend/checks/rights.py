@@ -19,7 +19,7 @@ _REFUSED = {
     "drop_table": "DROP TABLE plant.agent_skill",
     "alter_table": "ALTER TABLE plant.agent ADD COLUMN rights_probe integer",
     "write_revision": "UPDATE plant.alembic_version SET version_num = version_num",
-    "become_owner": "SET ROLE plant_owner",
+    "become_owner": "SET ROLE {owner}",
 }
 _ALLOWED = {
     "insert": "INSERT INTO plant.industry (slug, name) VALUES ('rights-probe', 'Rights probe')",
@@ -27,6 +27,9 @@ _ALLOWED = {
     "update": "UPDATE plant.industry SET name = 'Probe' WHERE slug = 'rights-probe'",
     "delete": "DELETE FROM plant.industry WHERE slug = 'rights-probe'",
 }
+
+
+_OWNER = "SELECT quote_ident(pg_get_userbyid(nspowner)) FROM pg_namespace WHERE nspname = 'plant'"
 
 
 class _UndoError(Exception):
@@ -45,8 +48,12 @@ async def check_rights(settings: Settings) -> AsyncIterator[Fact]:
             yield Fact("role", False, f"this look is made as {app}, not as {user}", {"reason": "wrong-role"})
             return
         yield Fact("role", True, user, {"value": user})
+        owner = await connection.fetchval(_OWNER)
+        if owner is None:
+            yield Fact("schema", False, "there is no schema plant yet", {"reason": "schema-missing"})
+            return
         for name, statement in _REFUSED.items():
-            yield await _refused(connection, name, statement)
+            yield await _refused(connection, name, statement.format(owner=owner))
         async for fact in _allowed(connection):
             yield fact
         state = await rights.state(connection, app)

@@ -1,8 +1,8 @@
 """Extensions, the touch function, and the serving role's rights.
 
-citext and pg_trgm are trusted extensions: whoever may CREATE in the database may make them, which `plant_owner` may as a
-member of the database's owner. They live in schema plant: an operator of citext outside the search path would silently
-compare as case-sensitive text. The downgrade does not give the serving role its API-made rights back.
+citext and pg_trgm are trusted extensions: whoever may CREATE in the database may make them, which `plant_owner` may as
+a member of the database's owner. They live in schema plant: operators of citext outside the search path would silently
+give way to those of text, which see case. The downgrade does not give the serving role its API-made rights back.
 """
 
 from __future__ import annotations

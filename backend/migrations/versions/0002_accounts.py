@@ -1,8 +1,8 @@
 """Partners and accounts.
 
-`account.customer_id` is a plain uuid here: the customer table holds personal data and comes, with its foreign key and its
-anonymisation, in the migration that brings hires. The rule "kind matches the filled key" needs no foreign key and holds
-from the start.
+`account.customer_id` is a plain uuid here: the customer table holds personal data and comes, with its foreign key and
+its anonymisation, in the migration that brings hires. The rule "kind matches the filled key" needs no foreign key and
+holds from the start.
 """
 
 from __future__ import annotations
