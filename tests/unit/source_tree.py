@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ class Source:
     @cached_property
     def tree(self) -> ast.Module:
         """The file's syntax tree."""
-        return ast.parse(self.text, filename=self.name)
+        return _parse(self.text, self.name)
 
     @property
     def package(self) -> str:
@@ -76,6 +76,11 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return root
+
+
+@cache
+def _parse(text: str, name: str) -> ast.Module:
+    return ast.parse(text, filename=name)
 
 
 def _called(node: ast.Call) -> str:
