@@ -215,6 +215,8 @@ class ItemRunner(Generic[C]):
 
     def _leave(self, item: str) -> bool:
         """The run was asked to stop while this item was at work: it has no outcome, and the journal says so."""
+        if item in self._checked_only:
+            return False
         self._recorder.record(item, Kind.INTERRUPTED, note="the run was stopped while this item was at work")
         text = "left as it is; what Google Cloud accepted goes on there, and the next run picks it up"
         self._emit(lambda at: Note(at=at, item=item, text=text))
