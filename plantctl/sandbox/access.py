@@ -1,4 +1,4 @@
-"""Who may do what: tokens of the metadata servers, IAM policies in the store, and the three IAM methods of a service."""
+"""Who may do what: tokens of the metadata servers, IAM policies in the store, the three IAM methods of a service."""
 
 from __future__ import annotations
 
@@ -93,10 +93,9 @@ class Access:
     def require(self, principal: str, permission: str, resource_key: str) -> None:
         """403 in Google's words where `allows` says no."""
         if not self.allows(principal, permission, resource_key):
-            name = resource_key.split("/", 1)[-1]
+            api, _, name = resource_key.partition("/")
             raise errors.denied(
-                f"Permission '{permission}' denied on resource '//{resource_key.split('/', 1)[0]}.googleapis.com/{name}'"
-                " (or it may not exist).",
+                f"Permission '{permission}' denied on resource '//{api}.googleapis.com/{name}' (or it may not exist).",
                 reason="IAM_PERMISSION_DENIED",
                 domain="iam.googleapis.com",
                 metadata={"permission": permission, "resource": name},

@@ -8,15 +8,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from plantctl.sandbox import wire
-from plantctl.sandbox.service import Finisher, Handler, Method, Service
+from plantctl.sandbox.operations import Operation
+from plantctl.sandbox.service import Finisher, Handler, Listener, Method, Service, World
 
 VERSION = re.compile(r"(?:^|/)(v\d+(?:(?:alpha|beta)\d*)?|beta|alpha)(?=[/:])")
 DOCUMENT = re.compile(r"^(.+?)\.((?:v\d|alpha|beta).*)\.json$")
@@ -105,6 +106,7 @@ class Document:
     def __init__(self, api: str, version: str, raw: dict[str, Any]) -> None:
         self.api = api
         self.version = version
+        self.title = str(raw.get("title", api))
         self.schemas: dict[str, dict[str, Any]] = raw.get("schemas", {})
         self.parameters: dict[str, dict[str, Any]] = raw.get("parameters", {})
         self.methods: dict[str, Spec] = {}
@@ -163,7 +165,8 @@ class Document:
         if entry.get("supportsMediaDownload"):
             self._route(verb, Route(f"download/{prefix}{entry['path']}", spec))
         for protocol in entry.get("mediaUpload", {}).get("protocols", {}).values():
-            self._route(verb, Route(protocol["path"].lstrip("/"), spec, upload=True))
+            for upload_verb in (verb, "PUT"):  # PUT brings the pieces of a resumable upload
+                self._route(upload_verb, Route(protocol["path"].lstrip("/"), spec, upload=True))
 
     def _route(self, verb: str, route: Route) -> None:
         self._routes.setdefault((verb, route.depth, route.verb), []).append(route)
@@ -173,14 +176,12 @@ class Catalog:
     """All documents and the handlers that services registered; a handler for an unknown method id is an error."""
 
     def __init__(self, services: Iterable[Service] = ()) -> None:
-        self._paths: dict[str, dict[str, Path]] = {}
-        for path in sorted(_folder().glob("*.json")):
-            found = DOCUMENT.match(path.name)
-            if found:
-                self._paths.setdefault(found.group(1), {})[found.group(2)] = path
+        self._paths = _documents()
         self._documents: dict[tuple[str, str], Document] = {}
         self._handlers: dict[tuple[str, str, str], tuple[Handler, bool]] = {}
         self.finishers: dict[str, tuple[Finisher, bool]] = {}
+        self.failures: dict[str, Callable[[World, Operation], None]] = {}
+        self.listeners: dict[str, list[Listener]] = {}
         for service in services:
             self._assemble(service)
 
@@ -225,6 +226,35 @@ class Catalog:
                 raise LookupError(f"{method_id} is not in Google's document {service.api}.{version}")
             self._handlers[service.api, version, method_id] = (handler, method_id in service.blocking)
         self.finishers.update(service.finishers)
+        self.failures.update(service.failures)
+        for event, listeners in service.listeners.items():
+            self.listeners.setdefault(event, []).extend(listeners)
+
+
+def api_words() -> list[str]:
+    """First words of the hosts of all APIs on disk (`run`, `sqladmin`)."""
+    return list(_documents())
+
+
+@cache
+def title_of(api: str) -> str:
+    """An API's name for people; its word where it has no document."""
+    versions = _documents().get(api, {})
+    if not versions:
+        return api
+    newest = sorted(versions, key=lambda version: ("a" in version, version))[0]
+    # the title stands near the end of large documents, and only the whole text is sure to hold the right one
+    return str(json.loads(versions[newest].read_text()).get("title", api))
+
+
+@cache
+def _documents() -> dict[str, dict[str, Path]]:
+    paths: dict[str, dict[str, Path]] = {}
+    for path in sorted(_folder().glob("*.json")):
+        found = DOCUMENT.match(path.name)
+        if found:
+            paths.setdefault(found.group(1), {})[found.group(2)] = path
+    return paths
 
 
 def _folder() -> Path:
@@ -235,7 +265,7 @@ def _folder() -> Path:
 
 
 def _normalise(api: str, path: str) -> str:
-    # gcloud's library says sql/v1beta4, some clients v1beta4; compute beta is answered by v1 (its fields are a superset)
+    # gcloud's library says sql/v1beta4, some clients v1beta4; compute beta is answered by v1
     if api == "sqladmin" and path.startswith("v1beta4/"):
         return f"sql/{path}"
     if api == "compute" and path.startswith("compute/beta/"):

@@ -111,6 +111,11 @@ class Faults:
                     rule.fired.append({"seq": seq, "method_id": method_id, "resource": resource})
         return list(strikes.values())
 
+    @property
+    def plans_stale_reads(self) -> bool:
+        """Whether old views of the store are wanted."""
+        return any(isinstance(rule.do, str) and rule.do.startswith("stale") for rule in self._rules)
+
     def watch(self, operation: str, strike: Strike) -> None:
         """From now on polls of this operation (its bare or full name) are struck by an on_poll rule, `times` times."""
         with self._lock:

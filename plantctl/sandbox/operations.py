@@ -127,7 +127,7 @@ class Operations:
         return [Operation(**body) for _, body in self._world_of().store.list("operation/")]
 
     def plan_error(self, error: dict[str, Any] | None) -> None:
-        """The next operation that this thread starts ends with `{code, message}` instead of its work; None: as usual."""
+        """Operations that this thread starts from now on end with `{code, message}` and do no work; None: as usual."""
         self._planned.error = error
 
     def drop(self) -> None:

@@ -88,6 +88,13 @@ class Store:
             self.put(f"counter/{name}", {"next": body["next"] + 1})
             return int(body["next"])
 
+    def view(self) -> Store:
+        """The store as it is now, in memory alone: later changes here do not show there (bodies are never changed)."""
+        other = Store(None)
+        with self.lock:
+            other._items = dict(self._items)
+        return other
+
     def clear(self) -> None:
         """Forget everything."""
         with self.lock:

@@ -1,0 +1,158 @@
+"""The sandbox process: puts the world together, starts the servers, resets, restarts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from plantctl.sandbox import console as consoles
+from plantctl.sandbox import projects
+from plantctl.sandbox.access import Access
+from plantctl.sandbox.catalog import Catalog, api_words
+from plantctl.sandbox.clock import SandboxClock
+from plantctl.sandbox.faults import Faults
+from plantctl.sandbox.gateway import Gateway
+from plantctl.sandbox.operations import Operations
+from plantctl.sandbox.registry import load_services
+from plantctl.sandbox.rest_server import QuietServer, RestApp, listen, server_for
+from plantctl.sandbox.service import World
+from plantctl.sandbox.store import Store
+from plantctl.sandbox.wire import Wire
+
+log = logging.getLogger("plantctl.sandbox")
+
+
+class App:
+    """One sandbox with its state folder. `start` returns when the ports answer; `stop` leaves no process behind.
+
+    `plane`: make the data plane (real servers); without it, control-plane tests. `strict`: see Gateway.
+    """
+
+    def __init__(
+        self, state: Path, *, speed: float = 60.0, port: int = 0, plane: bool = True, strict: bool = False
+    ) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self.state = state
+        self._port = port
+        self._with_plane = plane
+        self.catalog = Catalog(load_services())
+        store = Store(state / "store.sqlite")
+        kept = store.get("sandbox/self") or {}
+        clock = SandboxClock(speed, float(kept.get("offset_s", 0.0)))
+        self.wire = Wire(state / "wire.jsonl")
+        self.faults = Faults()
+        self.world = World(
+            store=store,
+            clock=clock,
+            operations=Operations(lambda: self.world, self.catalog.finishers, self.catalog.failures),
+            access=Access(lambda: self.world),
+            state=state,
+            incarnation=str(kept.get("incarnation") or uuid.uuid4()),
+            listeners=self.catalog.listeners,
+        )
+        self._remember()
+        self.gateway = Gateway(self.world, self.catalog, self.wire, self.faults, strict=strict)
+        self._rest = RestApp(self.gateway, consoles.Console(self), self.catalog)
+        self._server: QuietServer = server_for(self._rest)
+        self._thread: threading.Thread | None = None
+        self.endpoints: dict[str, Any] = {}
+
+    # -- life
+
+    def start(self) -> dict[str, Any]:
+        """Bind, adopt what a former process left, serve; gives the endpoints. OSError when a port is taken."""
+        sock = listen(self._port)
+        self._port = sock.getsockname()[1]
+        self._make_plane()
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(sock, ready), name="servers", daemon=True)
+        self._thread.start()
+        if not ready.wait(20):
+            raise RuntimeError("the sandbox's servers did not start within 20 s")
+        self.world.operations.resume()
+        self.endpoints = {"rest": f"http://127.0.0.1:{self._port}", "grpc": None, "proxy": None, "ca": None}
+        return self.endpoints
+
+    def stop(self) -> None:
+        """Stop serving, then the data plane, then close the store."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(10)
+        self._rest.close()
+        self.world.operations.close()
+        if self.world.plane is not None:
+            self.world.plane.stop_all()
+        self.wire.close()
+        self.world.store.close()
+
+    def _serve(self, sock: Any, ready: threading.Event) -> None:
+        async def run() -> None:
+            task = asyncio.create_task(self._server.serve(sockets=[sock]))
+            while not self._server.started and not task.done():
+                await asyncio.sleep(0.005)
+            ready.set()
+            await task
+
+        with contextlib.closing(sock):
+            uvloop.run(run())
+
+    def _make_plane(self) -> None:
+        return
+
+    # -- control
+
+    def reset(self, given: list[dict[str, Any]]) -> None:
+        """Back to a first world with these projects (`projectId`, `projectNumber`, `services`); a new incarnation."""
+        world = self.world
+        if world.plane is not None:
+            world.plane.reset()
+        world.operations.drop()
+        with world.store.transaction():
+            world.store.clear()
+            world.incarnation = str(uuid.uuid4())
+            self._remember()
+            self.wire.clear()
+            self.faults.load({})
+            self.gateway.sessions.clear()
+            self.gateway.stales.clear()
+            world.access.forget()
+            world.fire("reset")
+            for one in given:
+                projects.create_given(world, one, api_words())
+
+    def set_speed(self, speed: float) -> None:
+        """Change the speed of invented waits."""
+        self.world.clock.set_speed(speed)
+        self.world.operations.speed_changed()
+
+    def advance(self, by_s: float) -> None:
+        """Move the timestamps forward; schedules, expiry and lifecycle rules fire."""
+        self.world.clock.advance(by_s)
+        self._remember()
+        self.world.fire("clock-advanced", seconds=by_s)
+
+    def status(self) -> dict[str, Any]:
+        """Endpoints, speed, pid, incarnation, data plane."""
+        return {
+            **self.endpoints,
+            "speed": consoles.speed_text(self.world.clock.speed),
+            "pid": os.getpid(),
+            "incarnation": self.world.incarnation,
+            "dataplane": self.dataplane(),
+        }
+
+    def dataplane(self) -> dict[str, Any]:
+        """What really runs; empty without a data plane."""
+        return self.world.plane.describe() if self.world.plane is not None else {}
+
+    def _remember(self) -> None:
+        kept = {"incarnation": self.world.incarnation, "offset_s": self.world.clock.offset_s}
+        self.world.store.put("sandbox/self", kept)

@@ -1,0 +1,35 @@
+"""Which service files there are, in the order in which events reach them."""
+
+from __future__ import annotations
+
+import importlib
+
+from plantctl.sandbox.service import Service
+
+SERVICES = (
+    "serviceusage",
+    "cloudresourcemanager",
+    "cloudbilling",
+    "billingbudgets",
+    "iam",
+    "secretmanager",
+    "storage",
+    "storage_objects",
+    "compute",
+    "servicenetworking",
+    "vpcaccess",
+    "artifactregistry",
+    "cloudbuild",
+    "logging",
+    "run",
+)
+
+
+def load_services() -> list[Service]:
+    """All services, each once; a file defines `service = Service(...)` or adds to that of another file."""
+    found: list[Service] = []
+    for name in SERVICES:
+        service = importlib.import_module(f"plantctl.sandbox.services.{name}").service
+        if service not in found:
+            found.append(service)
+    return found
