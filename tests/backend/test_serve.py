@@ -1,0 +1,109 @@
+"""The serving process, started as the container starts it: alive without a database, ready only with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from backend.main import create_app
+from backend.settings import load
+from tests.backend.conftest import Plant
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Runs `serve` until the block ends; gives its address."""
+    port = free_port()
+    variables = os.environ | environment | {"PORT": str(port), "K_REVISION": "plant-backend-00007-abc"}
+    command = [sys.executable, "-m", "backend", "serve"]
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _await(f"http://127.0.0.1:{port}", process)
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.kill()
+
+
+def _await(address: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 15
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            get(f"{address}/health")
+            return
+        except urllib.error.URLError:
+            time.sleep(0.05)
+    raise AssertionError(f"not serving: {process.poll()}")
+
+
+def get(url: str) -> tuple[int, Any]:
+    """Status and decoded body; an HTTP error is an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_ready_with_a_database(shared: Plant) -> None:
+    with serving(shared.environment("plant_app")) as (address, process):
+        status, body = get(f"{address}/health")
+        assert (status, body["status"], body["revision"]) == (200, "ok", "plant-backend-00007-abc")
+        status, body = get(f"{address}/health/ready")
+        assert (status, body["status"], body["checks"]["database"]["ok"]) == (200, "ok", True)
+        assert get(f"{address}/version")[1]["service"] == "plant-backend"
+        assert get(f"{address}/docs")[0] == 404  # production shows no documentation pages
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=9)
+    assert process.returncode in (0, -signal.SIGTERM)
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {"severity", "message", "time"} <= set(lines[0])
+    assert errors == ""
+
+
+def test_alive_but_not_ready_without_one(shared: Plant) -> None:
+    broken = shared.environment("plant_app", DB_PORT=str(free_port()))
+    with serving(broken) as (address, _):
+        assert get(f"{address}/health")[0] == 200
+        status, body = get(f"{address}/health/ready")
+        assert (status, body["status"]) == (503, "unavailable")
+        assert body["checks"]["database"]["reason"] == "connect-refused"
+
+
+def test_a_database_that_hangs_is_not_waited_for(shared: Plant) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts in the kernel, never answers
+        broken = shared.environment("plant_app", DB_PORT=str(silent.getsockname()[1]))
+        with serving(broken) as (address, _):
+            started = time.monotonic()
+            status, body = get(f"{address}/health/ready")
+            assert time.monotonic() - started < 2
+            assert (status, body["checks"]["database"]["reason"]) == (503, "timeout")
+
+
+def test_a_wrong_environment_stops_the_start(shared: Plant) -> None:
+    code, lines = shared.run("serve", DB_SSLMODE="disable")
+    assert (code, lines[0]["reason"]) == (3, "configuration")
+
+
+def test_the_factory_has_no_effects(shared: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in shared.environment("plant_app", DB_PORT="1").items():
+        monkeypatch.setenv(name, value)
+    assert isinstance(create_app(load()), FastAPI)
