@@ -1,8 +1,9 @@
 """Stands between the sandbox and one process: gives up rights, passes SIGTERM on, and leaves nothing behind.
 
-Run as a script by process.py: `launcher.py LIFELINE UID SCRATCH COMMAND...`. It imports nothing of ours, for it must
-start fast. LIFELINE is a pipe whose other end only the sandbox has: when it closes, the sandbox is gone, however it
-died, and so is everything below this process. SCRATCH is removed then, because it may hold secrets.
+Run as a script by running.py: `launcher.py LIFELINE USER SCRATCH COMMAND...`; imports nothing of ours, to start fast.
+LIFELINE is a pipe whose other end only the sandbox has: when it closes, the sandbox is gone, however it died, and so is
+everything below this process, and SCRATCH, which may hold secrets. USER is a user id, with `+read` when it keeps the
+right to read every file, or -1 to stay who we are.
 """
 
 import contextlib
@@ -16,21 +17,42 @@ from pathlib import Path
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_KEEPCAPS = 8
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAP_DAC_READ_SEARCH = 2
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+def _prctl(option: int, value: int, more: int = 0) -> int:
+    """0, or -1 when the kernel refuses; 0 as well where there is no such call."""
+    if sys.platform != "linux":
+        return 0
+    return int(ctypes.CDLL(None, use_errno=True).prctl(option, value, more, 0, 0))
 
 
-def _become(user: int, parent: int, command: list[str]) -> None:
+def _give_up_root(user: int, reads_all: bool) -> None:
+    if reads_all:
+        _prctl(_PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+    if reads_all:
+        # Of root's rights this one alone, ambient so that it outlives exec: see capabilities(7).
+        right = 1 << _CAP_DAC_READ_SEARCH
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        sets = (ctypes.c_uint32 * 6)(right, right, right, 0, 0, 0)
+        refused = ctypes.CDLL(None, use_errno=True).capset(header, sets)
+        if refused or _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH):
+            raise OSError(ctypes.get_errno(), "cannot keep the right to read")
+
+
+def _become(user: str, parent: int, command: list[str]) -> None:
     """The child's part; never returns. Exit codes 126 and 127 as a shell has them."""
     try:
-        if user >= 0:
-            os.setgroups([])
-            os.setgid(user)
-            os.setuid(user)
+        if user != "-1":
+            _give_up_root(int(user.removesuffix("+read")), user.endswith("+read"))
         # After the change of user, which clears it. This process has one thread, so "parent" means the process.
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -98,7 +120,7 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
-    lifeline, user, scratch, command = int(arguments[0]), int(arguments[1]), arguments[2], arguments[3:]
+    lifeline, user, scratch, command = int(arguments[0]), arguments[1], arguments[2], arguments[3:]
     os.set_inheritable(lifeline, False)
     wakeup, notify = os.pipe()
     os.set_blocking(notify, False)

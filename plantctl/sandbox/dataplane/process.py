@@ -19,8 +19,8 @@ from plantctl.sandbox.dataplane.environments import Environment
 from plantctl.sandbox.dataplane.forward import ForwardSet
 from plantctl.sandbox.dataplane.image import ImageStore
 from plantctl.sandbox.dataplane.metadata import Identity, MetadataServer, Mint
-from plantctl.sandbox.dataplane.places import NOBODY, open_to_others, place_for
-from plantctl.sandbox.dataplane.running import OnLine, Running, start
+from plantctl.sandbox.dataplane.places import NOBODY, can_lend_reading, open_to_others, place_for
+from plantctl.sandbox.dataplane.running import OnLine, RunAs, Running, start
 
 
 def _ignore(_stream: str, _line: str) -> None:
@@ -80,12 +80,12 @@ class ProcessPlane:
         try:
             scratch.mkdir()
             scratch.chmod(0o711)
-            files = _write_files(scratch, launch, user)
+            files = _write_files(scratch, launch, user.uid)
             view = ContainerView(config=image.config, rootfs=image.rootfs, environment=environment, files=files)
             workdir = view.workdir(launch.workdir)
             argv = view.argv(launch.command, launch.args)
             metadata = MetadataServer(launch.identity, self._mint)
-            env = view.variables(_given(launch), workdir) | _home(scratch, user)
+            env = view.variables(_given(launch), workdir) | _home(scratch, user.uid)
             env |= {"GCE_METADATA_HOST": metadata.address, "GCE_METADATA_IP": metadata.address}
             running = start(
                 argv=argv,
@@ -119,21 +119,27 @@ class ProcessPlane:
         with self._lock:
             self._running.pop(key, None)
 
-    def _user(self, environment: Environment) -> int:
-        """The user id to run as: 65534 for root when that user can reach everything, else -1, which is our own."""
+    def _user(self, environment: Environment) -> RunAs:
+        """Root gives up its rights, whatever the image's USER says; what uid 65534 cannot read, it may be lent to."""
         if os.geteuid() != 0:
-            return -1
-        reachable = environment.open_to_others() and open_to_others(self._images.place)
-        return NOBODY if reachable and open_to_others(self._runs.parent) else -1
+            return RunAs()
+        places = (self._images.place, self._runs.parent)
+        if environment.open_to_others() and all(open_to_others(place) for place in places):
+            return RunAs(uid=NOBODY)
+        return RunAs(uid=NOBODY, reads_all=True) if can_lend_reading() else RunAs()
 
     def describe(self) -> dict[str, str]:
         """How instances run here, for the status page: the user, the interpreter, and how many there are."""
-        if os.geteuid() != 0:
-            user = f"uid {os.geteuid()}, the user who started the sandbox"
-        elif self._user(self._images.bare_environment()) == NOBODY:
-            user = f"uid {NOBODY}"
-        else:
-            user = f"root, because uid {NOBODY} cannot reach {Path(sys.executable).resolve()}"
+        interpreter = Path(sys.executable).resolve()
+        match self._user(self._images.bare_environment()):
+            case RunAs(uid=-1) if os.geteuid() == 0:
+                user = f"root, because uid {NOBODY} cannot reach {interpreter}"
+            case RunAs(uid=-1):
+                user = f"uid {os.geteuid()}, the user who started the sandbox"
+            case RunAs(reads_all=True):
+                user = f"uid {NOBODY}, with the right to read every file, because it cannot reach {interpreter}"
+            case RunAs():
+                user = f"uid {NOBODY}"
         with self._lock:
             count = len(self._running)
         return {"user": user, "python": sys.version.split()[0], "instances": str(count), "place": str(self._runs)}

@@ -37,6 +37,19 @@ class Health:
     took_s: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunAs:
+    """Who an instance runs as: `uid` -1 is our own user; `reads_all` adds the right to read every file."""
+
+    uid: int = -1
+    reads_all: bool = False
+
+    @property
+    def word(self) -> str:
+        """As the launcher reads it."""
+        return f"{self.uid}+read" if self.reads_all else str(self.uid)
+
+
 class Running:
     """One instance, from start to end. Thread-safe.
 
@@ -201,17 +214,17 @@ def start(
     argv: Sequence[str],
     env: Mapping[str, str],
     workdir: Path,
-    user: int,
+    user: RunAs,
     scratch: Path,
     timeout_s: float | None,
     on_line: OnLine,
     at_end: Callable[[], None],
 ) -> Running:
-    """Start the launcher with the program below it; `user` is -1 for our own. `at_end` is called once, at the end."""
+    """Start the launcher with the program below it; `at_end` is called once, when all is over."""
     lifeline, kept = os.pipe()
     try:
         popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_LAUNCHER), str(lifeline), str(user), str(scratch), *argv],
+            [sys.executable, "-I", "-S", str(_LAUNCHER), str(lifeline), user.word, str(scratch), *argv],
             env=dict(env),
             cwd=workdir,
             stdin=subprocess.DEVNULL,

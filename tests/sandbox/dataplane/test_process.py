@@ -19,9 +19,9 @@ import pytest
 from plantctl.sandbox.dataplane.forward import ForwardLoop, ForwardSet
 from plantctl.sandbox.dataplane.image import ImageStore
 from plantctl.sandbox.dataplane.metadata import Identity
-from plantctl.sandbox.dataplane.places import NOBODY, remove_place_for
+from plantctl.sandbox.dataplane.places import NOBODY, can_lend_reading, remove_place_for
 from plantctl.sandbox.dataplane.process import Launch, ProcessPlane
-from plantctl.sandbox.dataplane.running import Running, free_port, start
+from plantctl.sandbox.dataplane.running import RunAs, Running, free_port, start
 from tests.sandbox.dataplane.tarballs import DOCKERFILE, toy
 
 SELF = Identity(service_account="sa@p.iam.gserviceaccount.com", project_id="p", project_number="1", region="r")
@@ -437,18 +437,50 @@ def test_close_ends_all_and_refuses_more(plane: ProcessPlane, images: ImageStore
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs processes as another user")
-def test_launcher_gives_up_root(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reads_all", [False, True])
+def test_launcher_gives_up_root(tmp_path: Path, reads_all: bool) -> None:
+    if reads_all and not can_lend_reading():
+        pytest.skip("this machine's root has no CAP_DAC_READ_SEARCH to lend")
+    secret = tmp_path / "secret"
+    secret.write_text("words of root\n")
+    secret.chmod(0o600)
+    tmp_path.chmod(0o700)
+    script = f"trap '' TERM; id -u; id -G; cat {secret} 2>&1; echo x 2>&1 >> {secret}; echo done; sleep 60"
     lines = Lines()
-    running = start(
-        argv=["/bin/sh", "-c", "id -u; id -G; kill -0 1 2>&1; cat /etc/shadow 2>&1; trap '' TERM; sleep 60"],
-        env={"PATH": "/usr/bin:/bin"},
-        workdir=Path("/"),
-        user=NOBODY,
-        scratch=tmp_path / "scratch",
-        timeout_s=None,
-        on_line=lines,
-        at_end=lambda: None,
-    )
-    lines.wait_for("shadow")
-    assert [line for _, line in lines.found][:2] == [str(NOBODY), str(NOBODY)]
+    own_groups = os.getgroups()
+    os.setgroups([*own_groups, 65533])
+    try:
+        running = start(
+            argv=["/bin/sh", "-c", script],
+            env={"PATH": "/usr/bin:/bin"},
+            workdir=Path("/"),
+            user=RunAs(uid=NOBODY, reads_all=reads_all),
+            scratch=tmp_path / "scratch",
+            timeout_s=None,
+            on_line=lines,
+            at_end=lambda: None,
+        )
+    finally:
+        os.setgroups(own_groups)
+    lines.wait_for("done")
     assert running.terminate(grace_s=0.1) == 137
+    printed = [line for stream, line in lines.found if stream == "stdout"]
+    assert printed[:2] == [str(NOBODY), str(NOBODY)]
+    assert ("words of root" in printed) == reads_all
+    assert secret.read_text() == "words of root\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not can_lend_reading(), reason="only root runs processes as another user")
+def test_code_run_by_root_is_not_root_and_cannot_change_its_image(plane: ProcessPlane, images: ImageStore) -> None:
+    program = (
+        "import os, pathlib\n"
+        "print(os.getuid(), pathlib.Path(os.environ['F']).read_text())\n"
+        "pathlib.Path(os.environ['HOME'], 'x').write_text('mine')\n"
+        "pathlib.Path('y').write_text('not mine')\n"
+    )
+    lines = Lines()
+    digest = images.build(toy(program)).digest
+    running = plane.run(Launch(digest=digest, identity=SELF, env={"F": "/s/f"}, files={"/s/f": b"s"}, on_line=lines))
+    assert running.wait(20) == 1
+    assert ("stdout", f"{NOBODY} s") in lines.found
+    assert lines.wait_for("PermissionError").endswith("Permission denied: 'y'")
