@@ -1,4 +1,4 @@
-"""The two sides of the journal that the Google side and the steps see: Recorder (writes attempts), Memory (remembers)."""
+"""The journal's two faces: Recorder, which the Google side writes to, and Memory, which steps ask about the past."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Recorder(Protocol):
         ...
 
     def intent(self, *, item: str, method_id: str, resource: str) -> str:
-        """The uuid for this write of this item: the journalled one of an unanswered or unsettled attempt, else a new one."""
+        """The uuid for this write of this item: that of a journalled attempt without an answer, else a new one."""
         ...
 
     def attempt(
         self, *, item: str, method_id: str, resource: str, idempotency: str, purpose: str, intent: str, body: bytes
     ) -> str:
-        """Record (fsync) that a mutating request is about to be sent; gives the attempt id. `body` is kept as an HMAC only."""
+        """Record (fsync) that a mutating request is about to leave; gives its id. `body` is kept as an HMAC only."""
         ...
 
     def answer(self, attempt: str, *, status: int, operation: str = "", error: str = "") -> None:
@@ -65,7 +65,7 @@ class Recorder(Protocol):
 
 
 class Memory(Protocol):
-    """What a step or the error classifier may ask of the past. Only entries of this target, project and incarnation count."""
+    """What may be asked of the past; only entries of this target, project and incarnation count."""
 
     def attempts(self, *, item: str = "", method_id: str = "", resource: str = "", since_s: float = 0) -> list[Attempt]:
         """Attempts, newest first; `since_s` > 0 limits to those sent in the last so many seconds."""
