@@ -1,132 +1,256 @@
-"""Comparing a desired body with the live one: only what is desired counts, and server normalisation is no drift.
+"""Compares a desired body with a live resource: only what is desired, after Google's normalisations. Pure.
 
-Rules from gcp-foundation 0.3: int64 as strings, durations, self links, sets in any order, floors.
+Rules and their sources: gcp-foundation section 0.3 (what servers re-express), hazards T26 (JSON mapping) and R07.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
-from plantctl.model.step import Change
+from plantctl.model.step import Body, Change, Later
 
-_MISSING = object()
-_LINK = re.compile(r"^https?://[^/]+/(?:(?:compute|sql|storage)/)?(?:v1beta4|v1beta1|v1|v2|v3|beta)/")
-_DURATION = re.compile(r"^(\d+)(?:\.0+)?s$")
-_NUMBER = re.compile(r"^-?\d+$")
+SetKey = str | tuple[str, str]
+"""How a list is a set: "" of plain values, "name" of objects by that field, ("IPProtocol", "ports") of pairs."""
+
+_INDEX = re.compile(r"\[[^\]]*\]")
+_DURATION = re.compile(r"-?\d+(?:\.\d{1,9})?s")
+_INTEGER = re.compile(r"-?\d+")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|[kMGT]i?|)")
+_UNITS = {"m": 0.001, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_UNITS |= {"Ki": 2.0**10, "ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_VERBATIM = frozenset({"value", "data", "args", "command", "password"})
+"""Fields whose case means something, so that they are no enums."""
+_MAPS = frozenset({"labels", "userLabels", "annotations"})
+"""Maps whose keys are the user's: a mask names the map, never a key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedChange(Change):
+    """A difference in a field that cannot be changed in place: a conflict, never a silent re-creation."""
+
+
+@dataclass(frozen=True)
+class _Rules:
+    sets: Mapping[str, SetKey]
+    extras: frozenset[str]
+    at_least: frozenset[str]
 
 
 def compare(
-    desired: Mapping[str, Any],
-    live: Mapping[str, Any],
+    desired: Body,
+    live: Body,
     fields: Iterable[str] | None = None,
     *,
-    sets: Mapping[str, str] | None = None,
+    sets: Mapping[str, SetKey] | None = None,
+    extras: Iterable[str] = (),
+    immutable: Iterable[str] = (),
     at_least: Iterable[str] = (),
     restarts: Iterable[str] = (),
-    sensitive: Iterable[str] = (),
 ) -> tuple[Change, ...]:
-    """What differs, one Change a leaf (or a whole list), in the order of the desired body.
+    """Fields of `desired` that `live` has not; empty when nothing is to be done.
 
-    `fields`: only these dotted paths and what is below them. `sets`: path -> key by which list items are matched in any
-    order (empty key: plain values; `*`: whole items). `at_least`: numbers that may be larger live (a disk that grew).
-    `restarts`, `sensitive`: paths whose changes carry that mark.
+    Paths are dotted, without indices (`settings.databaseFlags`, `template.containers.env`); a path means all below it.
+    `fields`: look at these only. `sets`: lists without order. `extras`: sets in which live may hold more than desired.
+    `at_least`: numbers that may be larger live. `immutable` differences come as FixedChange. A value that live leaves
+    out equals false, 0 and empty: REST JSON omits defaults. A Later always differs.
     """
+    rules = _Rules(dict(sets or {}), frozenset(extras), frozenset(at_least))
     wanted = None if fields is None else tuple(fields)
-    rules = _Rules(dict(sets or {}), tuple(at_least))
-    found = [
-        Change(
-            field=path,
-            live=None if old is _MISSING else old,
-            desired=new,
-            restarts=under(path, tuple(restarts)),
-            sensitive=under(path, tuple(sensitive)),
-        )
-        for path, old, new in _walk("", desired, live, rules)
-    ]
-    return tuple(change for change in found if wanted is None or under(change.field, wanted))
+    fixed, disruptive = tuple(immutable), tuple(restarts)
+    found: list[Change] = []
+    for change in _differences("", desired, live, rules):
+        path = plain(change.field)
+        if wanted is not None and not any(covers(field, path) or covers(path, field) for field in wanted):
+            continue
+        if wanted is not None and not any(covers(field, path) for field in wanted):
+            found.extend(_narrowed(change, wanted, rules, disruptive))
+            continue
+        marked = replace(change, restarts=any(covers(each, path) for each in disruptive))
+        found.append(_fixed(marked) if any(covers(each, path) for each in fixed) else marked)
+    return tuple(found)
 
 
-def under(path: str, roots: Iterable[str]) -> bool:
-    """True when the dotted path is one of the roots or below one."""
-    return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)
+def plain(path: str) -> str:
+    """A path without its indices: `a.env[2].value` is `a.env.value`."""
+    return _INDEX.sub("", path)
 
 
-class _Rules:
-    def __init__(self, sets: dict[str, str], at_least: tuple[str, ...]) -> None:
-        self.sets = sets
-        self.at_least = at_least
+def covers(path: str, other: str) -> bool:
+    """True when `other` is `path` or lies below it."""
+    return other == path or other.startswith(f"{path}.")
 
 
-def _walk(path: str, desired: Any, live: Any, rules: _Rules) -> Iterable[tuple[str, Any, Any]]:
-    if isinstance(desired, Mapping):
-        base = live if isinstance(live, Mapping) else {}
-        if not desired and live is _MISSING:
-            # `automatic: {}` and the like: an empty message that must be there
-            yield path, live, desired
-        for key, value in desired.items():
-            yield from _walk(f"{path}.{key}" if path else str(key), value, base.get(key, _MISSING), rules)
-    elif isinstance(desired, list | tuple):
-        if not _same_list(path, list(desired), live, rules):
-            yield path, live, list(desired)
-    elif path in rules.at_least:
-        if live is _MISSING or float(live) < float(desired):
-            yield path, live, desired
-    elif not same(desired, live):
-        yield path, live, desired
+def masks(changes: Iterable[Change]) -> tuple[str, ...]:
+    """The paths that an update has to name, in order: cut at the first list or map of user keys."""
+    found: dict[str, None] = {}
+    for change in changes:
+        path = change.field.split("[", 1)[0]
+        words = path.split(".")
+        cut = next((place + 1 for place, word in enumerate(words) if word in _MAPS), len(words))
+        found[".".join(words[:cut])] = None
+    return tuple(found)
 
 
-def same(desired: Any, live: Any) -> bool:
-    """Equality after normalisation; an absent live value equals false, zero and the empty string (proto3 defaults)."""
-    if live is _MISSING:
-        return desired in (False, 0, "", "0", None)
-    if isinstance(desired, bool) or isinstance(live, bool):
-        return bool(desired) == (live if isinstance(live, bool) else str(live).lower() == "true")
-    return bool(normal(desired) == normal(live))
+def pick(body: Body, paths: Iterable[str]) -> Body:
+    """The part of a body that the dotted paths name, nested as in the body; paths that it lacks are left out."""
+    part: Body = {}
+    for path in paths:
+        source: object = body
+        words = path.split(".")
+        for word in words[:-1]:
+            source = source.get(word) if isinstance(source, dict) else None
+        if isinstance(source, dict) and words[-1] in source:
+            target = part
+            for word in words[:-1]:
+                target = target.setdefault(word, {})
+            target[words[-1]] = source[words[-1]]
+    return part
 
 
-def normal(value: Any) -> Any:
-    """One form for values that Google writes in several."""
-    if isinstance(value, int | float):
-        return float(value)
-    if isinstance(value, str):
-        if _NUMBER.match(value):
-            return float(value)
-        if duration := _DURATION.match(value):
-            return f"{int(duration.group(1))}s"
-        return _LINK.sub("", value)
-    if isinstance(value, Mapping):
-        return {key: normal(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [normal(inner) for inner in value]
-    return value
-
-
-def _same_list(path: str, desired: list[Any], live: Any, rules: _Rules) -> bool:
-    if live is _MISSING or live is None:
-        return not desired
-    if not isinstance(live, list | tuple) or len(desired) != len(live):
-        return False
-    key = rules.sets.get(path)
-    if key is None:
-        return all(_same_item(path, wanted, there, rules) for wanted, there in zip(desired, live, strict=True))
-    if key in ("", "*"):
-        left = list(live)
-        for wanted in desired:
-            match = next((there for there in left if _same_item(path, wanted, there, rules)), _MISSING)
-            if match is _MISSING:
-                return False
-            left.remove(match)
+def same(desired: object, live: object, path: str = "") -> bool:
+    """True when two plain values mean the same to Google."""
+    if desired == live and isinstance(desired, bool) == isinstance(live, bool):
         return True
-    by_key = {normal(item.get(key)): item for item in live if isinstance(item, Mapping)}
-    return all(
-        isinstance(wanted, Mapping)
-        and normal(wanted.get(key)) in by_key
-        and _same_item(path, wanted, by_key[normal(wanted.get(key))], rules)
-        for wanted in desired
+    if desired in (None, False, 0, "", [], {}) and live in (None, False, 0, "", [], {}):
+        return live is None or desired is None
+    if isinstance(desired, bool) or isinstance(live, bool):
+        return False
+    if isinstance(desired, int | float) or isinstance(live, int | float):
+        return _numbers_agree(desired, live)
+    if isinstance(desired, str) and isinstance(live, str):
+        return _words_agree(desired, live, path)
+    return False
+
+
+def _fixed(change: Change) -> FixedChange:
+    return FixedChange(
+        field=change.field,
+        live=change.live,
+        desired=change.desired,
+        restarts=change.restarts,
+        sensitive=change.sensitive,
     )
 
 
-def _same_item(path: str, desired: Any, live: Any, rules: _Rules) -> bool:
-    return not list(_walk(path, desired, live, rules))
+def _narrowed(change: Change, wanted: tuple[str, ...], rules: _Rules, disruptive: tuple[str, ...]) -> Iterable[Change]:
+    """A whole object is missing live, and only fields inside it are looked at."""
+    below = [field[len(plain(change.field)) + 1 :] for field in wanted if covers(plain(change.field), field)]
+    if isinstance(change.desired, dict):
+        for part in below:
+            value: object = change.desired
+            for word in part.split("."):
+                value = value.get(word) if isinstance(value, dict) else None
+            if value not in (None, False, 0, "", [], {}):
+                path = f"{change.field}.{part}"
+                yield Change(field=path, desired=value, restarts=any(covers(each, path) for each in disruptive))
+
+
+def _differences(path: str, desired: object, live: object, rules: _Rules) -> Iterable[Change]:
+    if isinstance(desired, dict) and (isinstance(live, dict) or (live is None and not path)):
+        present = live if isinstance(live, dict) else {}
+        for key, value in desired.items():
+            yield from _differences(f"{path}.{key}" if path else str(key), value, present.get(key), rules)
+    elif isinstance(desired, dict) and live is None:
+        if any(True for _ in _differences(path, desired, {}, rules)):
+            yield Change(field=path, desired=desired)
+    elif isinstance(desired, list | tuple):
+        yield from _list_differences(path, list(desired), live if isinstance(live, list) else [], rules)
+    elif plain(path) in rules.at_least and _is_larger(live, desired):
+        return
+    elif isinstance(desired, Later) or not same(desired, live, path):
+        yield Change(field=path, live=live, desired=desired)
+
+
+def _list_differences(path: str, desired: list[object], live: list[object], rules: _Rules) -> Iterable[Change]:
+    key = rules.sets.get(plain(path))
+    open_ended = plain(path) in rules.extras
+    if key is None:
+        if len(desired) != len(live):
+            yield Change(field=path, live=live or None, desired=desired)
+            return
+        for place, (want, have) in enumerate(zip(desired, live, strict=True)):
+            yield from _differences(f"{path}[{place}]", want, have, rules)
+    elif key == "":
+        missing = [want for want in desired if not any(same(want, have, path) for have in live)]
+        surplus = [have for have in live if not any(same(want, have, path) for want in desired)]
+        if missing or (surplus and not open_ended):
+            yield Change(field=path, live=live or None, desired=desired)
+    elif isinstance(key, tuple):
+        want, have = _pairs(desired, key), _pairs(live, key)
+        if want - have or (have - want and not open_ended):
+            yield Change(field=path, live=live or None, desired=desired)
+    else:
+        yield from _keyed_differences(path, _by(desired, key), _by(live, key), rules, open_ended)
+
+
+def _keyed_differences(
+    path: str, desired: dict[str, object], live: dict[str, object], rules: _Rules, open_ended: bool
+) -> Iterable[Change]:
+    for name, want in desired.items():
+        if name in live:
+            yield from _differences(f"{path}[{name}]", want, live[name], rules)
+        else:
+            yield Change(field=f"{path}[{name}]", desired=want)
+    for name in [] if open_ended else [name for name in live if name not in desired]:
+        yield Change(field=f"{path}[{name}]", live=live[name])
+
+
+def _by(items: list[object], key: str) -> dict[str, object]:
+    return {str(item.get(key, "")): item for item in items if isinstance(item, dict)}
+
+
+def _pairs(items: list[object], key: tuple[str, str]) -> set[tuple[str, str]]:
+    """`[{IPProtocol: tcp, ports: [80, 443]}]` as {(tcp, 80), (tcp, 443)}; no second part means all of the first."""
+    found: set[tuple[str, str]] = set()
+    for item in items:
+        if isinstance(item, dict):
+            first, seconds = str(item.get(key[0], "")).lower(), item.get(key[1]) or [""]
+            found |= {(first, str(second)) for second in seconds}
+    return found
+
+
+def _number(value: object) -> float | int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    return None
+
+
+def _numbers_agree(desired: object, live: object) -> bool:
+    left, right = _number(desired), _number(live)
+    return left is not None and left == right
+
+
+def _is_larger(live: object, desired: object) -> bool:
+    left, right = _number(live), _number(desired)
+    return left is not None and right is not None and left >= right
+
+
+def _words_agree(desired: str, live: str, path: str) -> bool:
+    words = _INDEX.sub("", path).split(".")
+    if _DURATION.fullmatch(desired) and _DURATION.fullmatch(live):
+        return float(desired[:-1]) == float(live[:-1])
+    if "limits" in words[:-1]:
+        return _amount(desired) == _amount(live) is not None
+    if "projects/" in desired or "projects/" in live or live.startswith("https://"):
+        return _links_agree(desired, live)
+    enum_like = words[-1] not in _VERBATIM and not _MAPS.intersection(words)
+    return enum_like and desired.upper() == live.upper() and (desired.isupper() or live.isupper())
+
+
+def _links_agree(desired: str, live: str) -> bool:
+    """Full and relative self links are one (`projects/...` tail); a bare name equals the last part of a full link."""
+    if "/" not in desired:
+        return live.startswith("https://") and live.rsplit("/", 1)[-1] == desired
+    tails = [word[word.index("projects/") :] if "projects/" in word else word for word in (desired, live)]
+    return tails[0] == tails[1]
+
+
+def _amount(quantity: str) -> float | None:
+    found = _QUANTITY.fullmatch(quantity)
+    return round(float(found[1]) * _UNITS[found[2]], 6) if found else None
