@@ -321,7 +321,8 @@ def _drop_final(world: World, key: str, backup: Body) -> None:
     world.store.delete(key)
 
 
-@service.method("sql.Backups.ListBackups")
+@service.method("sql.Backups.ListBackups", versions=("v1",))
+@service.method("sql.backups.listBackups", versions=("v1beta4",))
 def list_backups(call: Call) -> Body:
     """Final and retained backups of the project, newest first; `filter` is `instance=NAME` or `type=FINAL`."""
     project = call.name("parent").split("/")[1]
@@ -333,7 +334,8 @@ def list_backups(call: Call) -> Body:
     return standard.page([_backup(call, body) for body in found], call.params, "backups")
 
 
-@service.method("sql.Backups.GetBackup")
+@service.method("sql.Backups.GetBackup", versions=("v1",))
+@service.method("sql.backups.getBackup", versions=("v1beta4",))
 def get_backup(call: Call) -> Body:
     """One backup that outlived its instance."""
     found = call.store.get(f"sqladmin/{call.name()}")

@@ -49,6 +49,10 @@ GEMINI = {
         "indexAdvisorEnabled": False,
     },
 }
+FIRST_VERSION = "123"
+"""settingsVersion of a new instance. Where the counter starts is the server's business; at the number that recorded
+exchanges have, those that send it back can be replayed with the lock on.
+"""
 RETAINED = {"ENTERPRISE": 7, "ENTERPRISE_PLUS": 15}
 LOG_DAYS = {"ENTERPRISE": 7, "ENTERPRISE_PLUS": 14}
 NO_STORAGE = "TRANSACTIONAL_LOG_STORAGE_STATE_UNSPECIFIED"
@@ -86,7 +90,7 @@ def new_instance(call: Call) -> Body:
     # the first write of a PostgreSQL backup configuration brings this field along
     if kind == "POSTGRES" and (asked.get("settings") or {}).get("backupConfiguration"):
         body["settings"]["backupConfiguration"].setdefault("replicationLogArchivingEnabled", False)
-    body["settings"]["settingsVersion"] = "1"
+    body["settings"]["settingsVersion"] = FIRST_VERSION
     zones(body)
     return body
 

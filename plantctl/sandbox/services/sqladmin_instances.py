@@ -227,7 +227,7 @@ def needs_restart(old: Body, new: Body) -> bool:
 
 @service.finisher("update", slow=True)
 def finish_update(world: World, operation: Operation) -> None:
-    """The new settings come into force, on the server first; settingsVersion counts up."""
+    """The new settings come into force, on the server first; settingsVersion counts up where they differ."""
     live, wanted = under_way(world, operation), operation.args["wanted"]
     if live is None or live["settings"]["settingsVersion"] != wanted["settings"]["settingsVersion"]:
         return  # gone, or done before a restart of the sandbox
@@ -250,7 +250,7 @@ def finish_update(world: World, operation: Operation) -> None:
     if "password" in operation.args:
         _set_password(world, wanted, operation.args["password"])
     plane.observe(world, wanted)
-    changed(world, operation.target, wanted, bump=True)
+    changed(world, operation.target, wanted, bump=wanted["settings"] != live["settings"])
 
 
 @service.method("sql.instances.delete")
