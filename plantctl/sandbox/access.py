@@ -170,11 +170,14 @@ def get_policy(world: World, key: str, requested_version: int = 3) -> Body:
     return policy
 
 
-def set_policy(world: World, key: str, given: Body, mask: str = "") -> Body:
-    """Replace the policy; 409 ABORTED on a stale etag (hazards I04), 412 for storage; without etag: last one wins."""
+def set_policy(world: World, key: str, given: Body, mask: str = "", *, replace: bool = False) -> Body:
+    """Replace the policy; 409 ABORTED on a stale etag (hazards I04), 412 for storage; without etag: last one wins.
+
+    `replace`: whatever stands there and whatever etag is given (a policy that the service itself sets).
+    """
     current = get_policy(world, key)
     etag = given.get("etag")
-    if etag and etag != current["etag"]:
+    if etag and etag != current["etag"] and not replace:
         if key.startswith("storage/"):
             raise errors.condition_not_met("At least one of the pre-conditions you specified did not hold.")
         raise errors.aborted(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import threading
 import uuid
 from pathlib import Path
@@ -21,6 +22,7 @@ from plantctl.sandbox.clock import SandboxClock
 from plantctl.sandbox.faults import Faults
 from plantctl.sandbox.gateway import Gateway
 from plantctl.sandbox.operations import Operations
+from plantctl.sandbox.proxy import Proxy
 from plantctl.sandbox.registry import load_services
 from plantctl.sandbox.rest_server import QuietServer, RestApp, listen, server_for
 from plantctl.sandbox.service import World
@@ -28,6 +30,7 @@ from plantctl.sandbox.store import Store
 from plantctl.sandbox.wire import Wire
 
 log = logging.getLogger("plantctl.sandbox")
+START_LIMIT_S = 20.0
 
 
 class App:
@@ -64,21 +67,31 @@ class App:
         self._server: QuietServer = server_for(self._rest)
         self._thread: threading.Thread | None = None
         self.endpoints: dict[str, Any] = {}
+        self._control = threading.RLock()
 
     # -- life
 
     def start(self) -> dict[str, Any]:
         """Bind, adopt what a former process left, serve; gives the endpoints. OSError when a port is taken."""
-        sock = listen(self._port)
-        self._port = sock.getsockname()[1]
+        rest = listen(self._port)
+        front = listen(0)
+        self._port = rest.getsockname()[1]
+        proxy = Proxy(self.state / "ca", self._port)
         self._make_plane()
         ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(sock, ready), name="servers", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, args=(rest, front, proxy, ready), name="servers", daemon=True
+        )
         self._thread.start()
-        if not ready.wait(20):
-            raise RuntimeError("the sandbox's servers did not start within 20 s")
+        if not ready.wait(START_LIMIT_S):
+            raise RuntimeError(f"the sandbox's servers did not start within {START_LIMIT_S:.0f} s")
         self.world.operations.resume()
-        self.endpoints = {"rest": f"http://127.0.0.1:{self._port}", "grpc": None, "proxy": None, "ca": None}
+        self.endpoints = {
+            "rest": f"http://127.0.0.1:{self._port}",
+            "grpc": None,
+            "proxy": f"http://127.0.0.1:{front.getsockname()[1]}",
+            "ca": str(proxy.ca),
+        }
         return self.endpoints
 
     def stop(self) -> None:
@@ -87,46 +100,58 @@ class App:
         if self._thread is not None:
             self._thread.join(10)
         self._rest.close()
-        self.world.operations.close()
-        if self.world.plane is not None:
-            self.world.plane.stop_all()
-        self.wire.close()
-        self.world.store.close()
+        try:
+            if self.world.plane is not None:
+                self.world.plane.stop_all()
+        finally:
+            self.world.operations.close()
+            self.wire.close()
+            self.world.store.close()
 
-    def _serve(self, sock: Any, ready: threading.Event) -> None:
+    def _serve(self, rest: socket.socket, front: socket.socket, proxy: Proxy, ready: threading.Event) -> None:
         async def run() -> None:
-            task = asyncio.create_task(self._server.serve(sockets=[sock]))
+            task = asyncio.create_task(self._server.serve(sockets=[rest]))
+            door = await asyncio.start_server(proxy, sock=front)
             while not self._server.started and not task.done():
                 await asyncio.sleep(0.005)
             ready.set()
             await task
+            door.close()
+            await proxy.close()
 
-        with contextlib.closing(sock):
+        with contextlib.closing(rest), contextlib.closing(front):
             uvloop.run(run())
 
     def _make_plane(self) -> None:
-        return
+        if not self._with_plane:
+            return
+        from plantctl.sandbox.dataplane.plane import DataPlane  # tests of the control plane do not pay for it
+
+        self.world.plane = DataPlane(self.state / "dataplane", self.world.access.mint)
+        self.world.plane.adopt()
 
     # -- control
 
     def reset(self, given: list[dict[str, Any]]) -> None:
         """Back to a first world with these projects (`projectId`, `projectNumber`, `services`); a new incarnation."""
         world = self.world
-        if world.plane is not None:
-            world.plane.reset()
-        world.operations.drop()
-        with world.store.transaction():
-            world.store.clear()
-            world.incarnation = str(uuid.uuid4())
-            self._remember()
-            self.wire.clear()
-            self.faults.load({})
-            self.gateway.sessions.clear()
-            self.gateway.stales.clear()
-            world.access.forget()
-            world.fire("reset")
-            for one in given:
-                projects.create_given(world, one, api_words())
+        with self._control:
+            if world.plane is not None:
+                world.plane.purge()
+            world.operations.drop()
+            self._make_plane()
+            with world.store.transaction():
+                world.store.clear()
+                world.incarnation = str(uuid.uuid4())
+                self._remember()
+                self.wire.clear()
+                self.faults.load({})
+                self.gateway.sessions.clear()
+                self.gateway.stales.clear()
+                world.access.forget()
+                world.fire("reset")
+                for one in given:
+                    projects.create_given(world, one, api_words())
 
     def set_speed(self, speed: float) -> None:
         """Change the speed of invented waits."""

@@ -69,7 +69,7 @@ class DataPlane:
         servers = [self.postgres.describe(name) for name in self.postgres.names()]
         return {
             "postgres": {
-                "version": self.postgres.version,
+                "version": servers[0].version if servers else None,
                 "directory": str(self.postgres.base),
                 "instances": [
                     {"name": s.name, "state": s.state, "port": s.port, "pid": s.pid, "version": s.version}
