@@ -84,7 +84,8 @@ class Clients:
         with self._lock:
             if (api, version) not in self._documents:
                 self._documents[api, version] = _build(self._target, api, version)
-            return self._documents[api, version]
+            document, client = self._documents[api, version]
+            return document, client
 
     def _carry_discovery(self, method_id: str, body: Body | None, params: dict[str, Any], upload: bytes | None) -> Body:
         from googleapiclient.http import MediaInMemoryUpload
@@ -136,7 +137,7 @@ class Clients:
                 root = self._target.root_url(api, f"https://{api}.googleapis.com").rstrip("/")
                 transport_type = kind.get_transport_class("rest")
                 # credentials are the session's: the client's own would build a second, retrying session
-                inner = transport_type(host=root, credentials=AnonymousCredentials(), url_scheme="http")
+                inner = transport_type(host=root, credentials=AnonymousCredentials(), url_scheme="http")  # type: ignore[no-untyped-call]
                 inner._session = self._transport.session_for_gapic()
                 self._typed[library, name] = kind(transport=inner)
             return self._typed[library, name]
