@@ -65,7 +65,7 @@ def compare(
         if wanted is not None and not any(covers(field, path) or covers(path, field) for field in wanted):
             continue
         if wanted is not None and not any(covers(field, path) for field in wanted):
-            found.extend(_narrowed(change, wanted, rules, disruptive))
+            found.extend(_narrowed(change, wanted, disruptive))
             continue
         marked = replace(change, restarts=any(covers(each, path) for each in disruptive))
         found.append(_fixed(marked) if any(covers(each, path) for each in fixed) else marked)
@@ -134,7 +134,7 @@ def _fixed(change: Change) -> FixedChange:
     )
 
 
-def _narrowed(change: Change, wanted: tuple[str, ...], rules: _Rules, disruptive: tuple[str, ...]) -> Iterable[Change]:
+def _narrowed(change: Change, wanted: tuple[str, ...], disruptive: tuple[str, ...]) -> Iterable[Change]:
     """A whole object is missing live, and only fields inside it are looked at."""
     below = [field[len(plain(change.field)) + 1 :] for field in wanted if covers(plain(change.field), field)]
     if isinstance(change.desired, dict):
