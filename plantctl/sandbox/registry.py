@@ -18,6 +18,7 @@ SERVICES = (
     "compute",
     "servicenetworking",
     "vpcaccess",
+    "sqladmin",
     "artifactregistry",
     "cloudbuild",
     "logging",
