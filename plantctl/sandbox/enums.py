@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from plantctl.sandbox.store import Body
 
@@ -83,7 +83,7 @@ def _field(field: FieldDescriptor, value: Any, *, names: bool) -> Any:
 
 def _single(field: FieldDescriptor, value: Any, *, names: bool) -> Any:
     if field.enum_type is not None:
-        return _enum(field, value, names=names)
+        return _enum(field.enum_type, value, names=names)
     if field.message_type is None:
         return value
     if field.message_type.full_name == "google.protobuf.Any":
@@ -91,12 +91,12 @@ def _single(field: FieldDescriptor, value: Any, *, names: bool) -> Any:
     return _walk(field.message_type, value, names=names)
 
 
-def _enum(field: FieldDescriptor, value: Any, *, names: bool) -> Any:
+def _enum(kind: EnumDescriptor, value: Any, *, names: bool) -> Any:
     if names and isinstance(value, int) and not isinstance(value, bool):
-        found = field.enum_type.values_by_number.get(value)
+        found = kind.values_by_number.get(value)
         return found.name if found else value
     if not names and isinstance(value, str):
-        found = field.enum_type.values_by_name.get(value)
+        found = kind.values_by_name.get(value)
         return found.number if found else value
     return value
 

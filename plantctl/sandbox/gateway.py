@@ -84,13 +84,14 @@ class Gateway:
         mutating = is_mutating(match.spec.id, request.verb, loose)
         entry = self._entry(request, match.spec.id, resource, mutating=mutating)
         strikes = {s.rule.when: s for s in self._strikes(match, entry)}
-        reply = self._struck_before(strikes, request.api)
-        if reply is None:
-            if early is not None:
-                reply = _error(request.api, early)
-            else:
-                reply = self._answer(request, match, pairs, raw, entry, strikes)
-            reply = self._struck_after(strikes, reply, request.api)
+        struck = self._struck_before(strikes, request.api)
+        if struck is not None:
+            reply = struck
+        elif early is not None:
+            reply = self._struck_after(strikes, _error(request.api, early), request.api)
+        else:
+            answered = self._answer(request, match, pairs, raw, entry, strikes)
+            reply = self._struck_after(strikes, answered, request.api)
         fault = " + ".join(s.text for s in strikes.values()) or None
         self.wire.end(entry, None if reply.cut == -1 else reply.status, fault)
         return reply

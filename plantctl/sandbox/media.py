@@ -102,7 +102,7 @@ def parse_json(body: bytes) -> Any:
 
 def multipart(body: bytes, content_type: str) -> Upload:
     """The two parts of a multipart/related upload: JSON metadata, then the media."""
-    found = re.search(r'boundary="?([^";]+)"?', content_type)
+    found = re.search(r"""boundary=["']?([^"';]+)["']?""", content_type)  # gcloud writes single quotes
     if not found:
         raise errors.invalid("Missing boundary in multipart upload.")
     parts = body.split(b"--" + found.group(1).encode())[1:]

@@ -23,6 +23,7 @@ SERVICES = (
     "cloudbuild",
     "logging",
     "run",
+    "run_executions",
 )
 
 

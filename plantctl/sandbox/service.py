@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from plantctl.sandbox import errors
 from plantctl.sandbox.clock import SandboxClock
-from plantctl.sandbox.store import Body, Store
+from plantctl.sandbox.store import Body as Body
+from plantctl.sandbox.store import Store
 
 if TYPE_CHECKING:
     from plantctl.sandbox.access import Access

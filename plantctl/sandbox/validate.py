@@ -141,7 +141,7 @@ class _Reader:
     def message(self, name: str, value: Any, path: str) -> Body:
         return self._object(self.schemas[name], value, path)
 
-    def _object(self, schema: dict[str, Any], value: Any, path: str) -> Any:
+    def _object(self, schema: dict[str, Any], value: Any, path: str) -> Body:
         if not isinstance(value, dict):
             self.bad.value(path, "Message", value)
             return {}

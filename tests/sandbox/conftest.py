@@ -69,7 +69,7 @@ class Sandbox:
         # client_options replaces the service path and leaves uploads on https, so the document itself is told
         document["rootUrl"] = f"{self.rest}/{api}/"
         document.pop("mtlsRootUrl", None)
-        client = discovery.build_from_document(document, credentials=AnonymousCredentials())
+        client = discovery.build_from_document(document, credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
         self._clients.append(client)
         return client
 

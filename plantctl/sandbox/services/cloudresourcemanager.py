@@ -9,7 +9,7 @@ from plantctl.sandbox import errors, projects, standard
 from plantctl.sandbox.access import iam_policy_handlers
 from plantctl.sandbox.durations import DURATIONS
 from plantctl.sandbox.operations import Operation
-from plantctl.sandbox.service import Answer, Body, Call, Service, World
+from plantctl.sandbox.service import Body, Call, Service, World
 
 service = Service("cloudresourcemanager", versions=("v1", "v3"))
 
@@ -25,6 +25,7 @@ def get_project(call: Call) -> Body:
 
 
 @service.method(f"{P}.list")
+@service.method(f"{P}.search", versions=("v3",))
 def list_projects(call: Call) -> Body:
     """All projects that fit `filter` (v1), `query` (v3) and `parent`."""
     wanted = str(call.params.get("filter") or call.params.get("query") or "")
@@ -35,12 +36,6 @@ def list_projects(call: Call) -> Body:
         bodies = [body for body in bodies if body["state"] == "ACTIVE"]
     shown = [_shown(call, body) for body in bodies if _fits(body, wanted)]
     return standard.page(shown, call.params, "projects")
-
-
-@service.method(f"{P}.search", versions=("v3",))
-def search_projects(call: Call) -> Body:
-    """The same as list, over all parents."""
-    return list_projects(call)
 
 
 @service.method(f"{P}.create")
@@ -120,7 +115,7 @@ def update_project(call: Call) -> Body:
 
 
 @service.method(f"{P}.delete")
-def delete_project(call: Call) -> Body | Answer:
+def delete_project(call: Call) -> Body:
     """The project stays 30 days in DELETE_REQUESTED, and so does its id."""
     body = _found(call)
     if body["state"] != "ACTIVE":
