@@ -78,7 +78,7 @@ class Resource:
 
 def ensure(
     *,
-    id: str,  # noqa: A002 - the word of the checklist
+    id: str,
     title: str,
     resource: Resource,
     verify: Callable[[Context], Evidence],
@@ -102,7 +102,7 @@ def ensure(
 
 def ensure_each(
     *,
-    id: str,  # noqa: A002 - the word of the checklist
+    id: str,
     title: str,
     resources: Callable[[Context], tuple[Resource, ...]],
     verify: Callable[[Context], Evidence],
