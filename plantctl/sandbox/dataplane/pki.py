@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -15,6 +15,7 @@ from plantctl.sandbox.dataplane.error import DataPlaneError
 
 YEARS = timedelta(days=3650)  # Cloud SQL's server CA lives ten years
 SKEW = timedelta(hours=1)
+CERTIFIABLE = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def sign(ca: Pair, common_name: str, public_key: str, lifetime: timedelta) -> st
         public = serialization.load_pem_public_key(public_key.encode())
     except ValueError as error:
         raise DataPlaneError("sign a client certificate", f"not a PEM public key: {error}", reason="invalid") from error
-    if not isinstance(public, CertificatePublicKeyTypes):
+    if not isinstance(public, CERTIFIABLE):
         raise DataPlaneError("sign a client certificate", "this kind of key cannot be certified", reason="invalid")
     return _issue(ca, common_name, public, lifetime)
 

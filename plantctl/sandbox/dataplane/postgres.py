@@ -18,7 +18,6 @@ from plantctl.sandbox.dataplane.cluster.instance import Instance
 from plantctl.sandbox.dataplane.cluster.registry import Adopted, Registry
 from plantctl.sandbox.dataplane.cluster.session import Row
 from plantctl.sandbox.dataplane.cluster.transfer import Csv
-from plantctl.sandbox.dataplane.error import DataPlaneError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Configured:
-    """What `configure` did: flags in force, flags without effect here (with the reason), settings that forced a restart."""
+    """What `configure` did: flags in force, flags without effect here (with the reason), what made it restart."""
 
     applied: dict[str, str]
     ignored: dict[str, str]
@@ -64,7 +63,7 @@ class PostgresPlane:
         return self._all.world.base
 
     def version(self) -> str:
-        """What a new instance would run, as Cloud SQL writes it (POSTGRES_15_18). Makes the template: a warm-up, too."""
+        """What a new instance would run, as Cloud SQL writes it (POSTGRES_15_18). Makes its template: a warm-up."""
         chosen = self._all.binaries()
         self._all.template(chosen)
         return chosen.label
@@ -179,15 +178,14 @@ class PostgresPlane:
 
         All are tried; DataPlaneError at the end when one could not be stopped.
         """
-        failures = []
+        self._all.stop_all()
+
+    def clear(self) -> None:
+        """Removes every instance and backup; what makes the next `create` quick stays."""
         for name in self.names():
-            with self._all.lock(name):
-                try:
-                    self._all.found(name).stop(f"stop {name}")
-                except DataPlaneError as error:
-                    failures.append(str(error))
-        if failures:
-            raise DataPlaneError("stop every instance", "; ".join(failures))
+            self.delete(name)
+        shutil.rmtree(self._all.world.base / "backups", ignore_errors=True)
+        self._all.world.account.folder(self._all.world.base / "backups")
 
     def purge(self) -> None:
         """Stops everything and removes all data of this state directory."""

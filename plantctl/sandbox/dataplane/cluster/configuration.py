@@ -26,6 +26,9 @@ BASE: dict[str, str] = {
     "wal_keep_size": "32MB",
     "min_wal_size": "8MB",
     "max_wal_size": "512MB",
+    "wal_retrieve_retry_interval": "100ms",  # a standby is back at once after its primary's restart, not in 5 s
+    # files in the data directory, not in /dev/shm, where those of a killed server would stay for ever
+    "dynamic_shared_memory_type": "mmap",
     "shared_buffers": "32MB",  # several instances and their standbys share a laptop
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -56,6 +56,7 @@ OWNED = frozenset(
         "hba_file",
         "ident_file",
         "dynamic_library_path",
+        "dynamic_shared_memory_type",
         "hot_standby",
         "listen_addresses",
         "local_preload_libraries",

@@ -75,7 +75,7 @@ class Instance:
     def server(self, node: str) -> Server:
         """The server on one node; the same object each time, because it holds the child process."""
         if node not in self._servers:
-            self._servers[node] = Server(self.node(node), self.binaries, self.world.account)
+            self._servers[node] = Server(self.node(node), self.binaries.tool("postgres"), self.world.account)
         return self._servers[node]
 
     def session(self, what: str, database: str = "postgres") -> Session:

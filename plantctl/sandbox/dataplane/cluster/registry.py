@@ -13,6 +13,7 @@ from plantctl.sandbox.dataplane.binaries import Binaries
 from plantctl.sandbox.dataplane.cluster import configuration, flags, recovery, standby, template
 from plantctl.sandbox.dataplane.cluster.instance import Instance, World, new_record
 from plantctl.sandbox.dataplane.cluster.record import FILE, Record
+from plantctl.sandbox.dataplane.cluster.server import Server
 from plantctl.sandbox.dataplane.cluster.template import Template
 from plantctl.sandbox.dataplane.error import DataPlaneError
 
@@ -129,6 +130,21 @@ class Registry:
         shutil.rmtree(instance.folder, ignore_errors=True)
         for anchor in (self.world.base / "backups" / instance.name).glob("anchor-*"):
             shutil.rmtree(anchor, ignore_errors=True)
+
+    def stop_all(self) -> None:
+        """Stops every server below the base, primaries first; DataPlaneError at the end when one could not be."""
+        failures = []
+        for name in self.names():
+            with self.lock(name), contextlib.suppress(DataPlaneError):  # what stays up is met again below
+                self.found(name).stop(f"stop {name}")
+        # whatever no record names, or whose binaries are gone: a stop needs neither
+        for file in (self.world.base / "instances").glob("*/nodes/*/data/postmaster.pid"):
+            try:
+                Server(file.parent.parent, "postgres", self.world.account).stop(f"stop {file.parent}")
+            except DataPlaneError as error:
+                failures.append(str(error))
+        if failures:
+            raise DataPlaneError("stop every instance", "; ".join(failures))
 
     def adopt(self) -> list[Adopted]:
         """Reconciles every instance on disk with the process table."""

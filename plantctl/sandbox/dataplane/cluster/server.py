@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from plantctl.sandbox.dataplane.accounts import Account
-from plantctl.sandbox.dataplane.binaries import Binaries
 from plantctl.sandbox.dataplane.command import environment, failure
 from plantctl.sandbox.dataplane.error import DataPlaneError
 
@@ -27,13 +26,16 @@ STATUS_LINE = 7  # of postmaster.pid: "starting", "ready", "stopping"
 
 
 class Server:
-    """The postmaster of `node`: data directory `node/data`, configuration `node/postgresql.conf`, log `node/log`."""
+    """The postmaster of `node`: data directory `node/data`, configuration `node/postgresql.conf`, log `node/log`.
 
-    def __init__(self, node: Path, binaries: Binaries, account: Account) -> None:
+    `executable` is the `postgres` to start.
+    """
+
+    def __init__(self, node: Path, executable: str, account: Account) -> None:
         self.node = node
         self.data = node / "data"
         self.log = node / "log"
-        self._binaries = binaries
+        self._executable = executable
         self._account = account
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0  # where in the log the last start begins
@@ -103,7 +105,7 @@ class Server:
     def _spawn(self, what: str) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_name("log.1"))
-        argv = [self._binaries.tool("postgres"), "-D", str(self.data), "-c", f"config_file={self.node}/postgresql.conf"]
+        argv = [self._executable, "-D", str(self.data), "-c", f"config_file={self.node}/postgresql.conf"]
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._account.own(self.log)
         self._started_at = os.fstat(descriptor).st_size

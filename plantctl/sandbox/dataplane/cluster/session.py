@@ -18,6 +18,14 @@ from plantctl.sandbox.dataplane.error import DataPlaneError
 
 ADMIN = "cloudsqladmin"  # Cloud SQL's own superuser, which customers never get
 ITERATIONS = 4096  # PostgreSQL's default for scram_iterations
+# A flag like log_statement=ddl is the customer's wish for the customer's sessions, not for ours; and a statement of
+# ours that fails may hold a password's verifier, which no log should keep.
+QUIET = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "search_path": "public",
+}
 Row = dict[str, Any]
 T = TypeVar("T")
 
@@ -73,8 +81,7 @@ class Session:
                 timeout=self.timeout_s,
                 command_timeout=self.timeout_s,
                 statement_cache_size=0,
-                # a flag like log_statement=ddl is the customer's wish for the customer's sessions, not for ours
-                server_settings={"log_statement": "none", "log_min_duration_statement": "-1", "search_path": "public"},
+                server_settings=QUIET,
             )
             try:
                 return await work(connection)

@@ -104,7 +104,7 @@ def _bootstrap(base: Path, folder: Path, binaries: Binaries, account: Account) -
     account.write(folder / "postgresql.conf", "\n".join([*lines, ""]))
     account.write(folder / "data/pg_hba.conf", configuration.access("ALLOW_UNENCRYPTED_AND_ENCRYPTED"))
     what = "prepare the template cluster"
-    server = Server(folder, binaries, account)
+    server = Server(folder, binaries.tool("postgres"), account)
     server.start(what)
     try:
         session = Session(port=port, password=password(base, account), what=what)
