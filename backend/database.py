@@ -22,8 +22,8 @@ LOCK_KEY = 0x706C616E74  # "plant": migrate, seed and indexes take turns
 _SESSION = {"search_path": "plant", "timezone": "UTC", "lock_timeout": "5s"}
 
 
-def tls(settings: Settings) -> ssl.SSLContext | bool:
-    """The context for DB_SSLMODE; False for none.
+def tls(settings: Settings, *, trusting: bool = True) -> ssl.SSLContext | bool:
+    """The context for DB_SSLMODE; False for none. Without `trusting` it knows no CA, to see that it refuses then.
 
     verify-ca is the default because a Cloud SQL instance's certificate names the instance, not its address: its CA
     signs for that instance alone, so checking the chain is checking the identity (sqladmin `serverCaMode`).
@@ -33,10 +33,10 @@ def tls(settings: Settings) -> ssl.SSLContext | bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = settings.db_sslmode == "verify-full"
-    if settings.verifies_tls:
-        context.load_verify_locations(cadata=settings.ca_pem())
-    else:
+    if not settings.verifies_tls:
         context.verify_mode = ssl.CERT_NONE
+    elif trusting:
+        context.load_verify_locations(cadata=settings.ca_pem())
     return context
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from backend.settings import Settings
 
 VERSION = "0.1.0"
 _GRACE_S = 8  # Cloud Run kills 10 s after SIGTERM; 2 s are left for the pool (backend 2.2)
+_CLOSE_S = 1.5
 _MAX_BODY = 256 * 1024
 
 
@@ -54,7 +56,10 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         try:
             yield {"resources": Resources(settings, pool)}
         finally:
-            pool.terminate()
+            try:
+                await asyncio.wait_for(pool.close(), _CLOSE_S)
+            except TimeoutError:
+                pool.terminate()
 
     return lifespan
 

@@ -69,11 +69,9 @@ def _authority(settings: Settings) -> Fact:
 
 
 async def _untrusted(settings: Settings) -> Fact:
-    """Dials with an empty trust store: a client that accepts the server now would accept any server."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
+    """Dials as always but knowing no CA: a client that accepts the server now would accept any server."""
     try:
-        connection = await connect(settings, ssl=context)
+        connection = await connect(settings, ssl=tls(settings, trusting=False))
     except Exception as error:
         reason = reason_of(error)
         return Fact("untrusted", reason == "tls-verify-failed", message_of(error), {"reason": reason})

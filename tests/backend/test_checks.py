@@ -54,6 +54,12 @@ def test_a_server_that_takes_plaintext_fails_the_look(plant: Plant) -> None:
     assert (code, facts(lines)["session"]["reason"]) == (1, "plaintext")
 
 
+def test_a_client_that_verifies_nothing_fails_the_look(shared: Plant) -> None:
+    code, lines = shared.run("check", "tls", user="plant_app", ENVIRONMENT="development", DB_SSLMODE="require")
+    assert (code, facts(lines)["untrusted"]["reason"]) == (1, "tls-not-verified")
+    assert facts(lines)["authority"]["ok"] is False
+
+
 def test_schema_and_revision(plant: Plant) -> None:
     seen = facts(plant.good("check", "schema", user="plant_app"))
     assert seen["revision"]["current"] == seen["revision"]["head"] == "0004"

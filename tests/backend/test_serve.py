@@ -13,14 +13,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
+from backend import cli
 from backend.main import create_app
 from backend.settings import load
 from tests.backend.conftest import Plant
+from tests.backend.postgres import PASSWORDS, certificates
 
 
 def free_port() -> int:
@@ -79,31 +82,46 @@ def test_ready_with_a_database(shared: Plant) -> None:
     assert errors == ""
 
 
-def test_alive_but_not_ready_without_one(shared: Plant) -> None:
-    broken = shared.environment("plant_app", DB_PORT=str(free_port()))
-    with serving(broken) as (address, _):
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """A good environment whose database port has no listener."""
+    ca = certificates(tmp_path)
+    return {
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": str(free_port()),
+        "DB_CA": ca,
+        "DATABASE_PASSWORD": PASSWORDS["plant_app"],
+    }
+
+
+def test_alive_but_not_ready_without_one(nowhere: dict[str, str]) -> None:
+    with serving(nowhere) as (address, _):
         assert get(f"{address}/health")[0] == 200
         status, body = get(f"{address}/health/ready")
         assert (status, body["status"]) == (503, "unavailable")
         assert body["checks"]["database"]["reason"] == "connect-refused"
 
 
-def test_a_database_that_hangs_is_not_waited_for(shared: Plant) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts in the kernel, never answers
-        broken = shared.environment("plant_app", DB_PORT=str(silent.getsockname()[1]))
-        with serving(broken) as (address, _):
-            started = time.monotonic()
-            status, body = get(f"{address}/health/ready")
-            assert time.monotonic() - started < 2
-            assert (status, body["checks"]["database"]["reason"]) == (503, "timeout")
+def test_a_database_that_hangs_is_not_waited_for(nowhere: dict[str, str]) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))  # the kernel accepts, nobody answers
+    hanging = nowhere | {"DB_PORT": str(silent.getsockname()[1])}
+    with silent, serving(hanging) as (address, _):
+        started = time.monotonic()
+        status, body = get(f"{address}/health/ready")
+        assert time.monotonic() - started < 2
+        assert (status, body["checks"]["database"]["reason"]) == (503, "timeout")
 
 
-def test_a_wrong_environment_stops_the_start(shared: Plant) -> None:
-    code, lines = shared.run("serve", DB_SSLMODE="disable")
-    assert (code, lines[0]["reason"]) == (3, "configuration")
+def test_a_wrong_environment_stops_the_start(
+    nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (nowhere | {"DB_SSLMODE": "disable"}).items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["serve"]) == 3
+    assert json.loads(capsys.readouterr().out)["reason"] == "configuration"
 
 
-def test_the_factory_has_no_effects(shared: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in shared.environment("plant_app", DB_PORT="1").items():
+def test_the_factory_has_no_effects(nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in nowhere.items():
         monkeypatch.setenv(name, value)
     assert isinstance(create_app(load()), FastAPI)
