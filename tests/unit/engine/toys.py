@@ -24,7 +24,7 @@ from plantctl.model.checklist import Item
 from plantctl.model.events import Event
 from plantctl.model.facts import CURRENT_ITEM, Facts
 from plantctl.model.plan import Plan
-from plantctl.model.recorder import Recorder
+from plantctl.model.recorder import Memory, Recorder
 from plantctl.model.step import Attestation, Change, Evidence, Finding, Step, Verdict
 
 BINDING = Binding(target="toy", project="p", incarnation="one")
@@ -196,7 +196,7 @@ class Bench:
         finally:
             reader.close()
 
-    def memory(self) -> JournalMemory:
+    def memory(self) -> Memory:
         """The memory of a command that only looks."""
         reader = Reader.open(self.home)
         return JournalMemory.of_look(reader, reader.scope(self.binding), self.clock)
