@@ -84,7 +84,9 @@ def finish_create(world: World, op: Operation) -> Body:
     kind = f"type.googleapis.com/google.cloud.resourcemanager.{version}"
     if version == "v1":
         kind = "type.googleapis.com/google.cloudresourcemanager.v1"
-    op.metadata = {"@type": f"{kind}.{word}", "createTime": body["createTime"], "gettable": True, "ready": True}
+    op.metadata = {"@type": f"{kind}.{word}", "gettable": True, "ready": True}
+    if version == "v3":
+        op.metadata["createTime"] = body["createTime"]
     op.response_type = f"{kind}.Project"
     return shape(body, version)
 
