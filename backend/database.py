@@ -18,6 +18,7 @@ Connection = Any  # asyncpg ships no types
 Pool = Any
 
 CONNECT_S = 5.0
+_SETTLE_S = 0.1  # asyncpg only begins to close the socket of a failed attempt; the loop must live to end it
 LOCK_KEY = 0x706C616E74  # "plant": migrate, seed and indexes take turns
 _SESSION = {"search_path": "plant", "timezone": "UTC", "lock_timeout": "5s"}
 
@@ -52,7 +53,11 @@ async def connect(settings: Settings, **overrides: object) -> Connection:
         "timeout": CONNECT_S,
         "server_settings": _SESSION | {"application_name": f"{settings.k_service}/job"},
     }
-    return await asyncpg.connect(**(arguments | overrides))
+    try:
+        return await asyncpg.connect(**(arguments | overrides))
+    except Exception:
+        await asyncio.sleep(_SETTLE_S)
+        raise
 
 
 async def connect_when_up(settings: Settings) -> Connection:
