@@ -18,7 +18,7 @@ from plantctl.engine.journal import Journal, export
 from plantctl.engine.memory import JournalMemory
 from plantctl.engine.reader import Reader
 from plantctl.engine.recorder import LookingRecorder, RunRecorder
-from plantctl.engine.records import Kind
+from plantctl.engine.records import ENTRY_COLUMNS, Kind, chain
 from plantctl.engine.stop import Stop
 from plantctl.errors import Interrupted, JournalError, PlantctlError
 from plantctl.model.step import Evidence
@@ -226,6 +226,21 @@ def test_edited_history_is_found(tmp_path: Path, sql: str, words: str) -> None:
     assert any(words in problem for problem in problems), problems
 
 
+def test_history_rewritten_from_the_middle_is_found(tmp_path: Path) -> None:
+    _written(tmp_path)
+    db = sqlite3.connect(tmp_path / "journal.sqlite")
+    db.execute("DROP TRIGGER entries_no_update")
+    row = list(db.execute(f"SELECT {ENTRY_COLUMNS} FROM entries WHERE seq = 2").fetchone())
+    row[11] = "all is well"  # the note, with a hash that fits it
+    db.execute("UPDATE entries SET note = ?, hash = ? WHERE seq = 2", (row[11], chain(row[13], tuple(row[:13]))))
+    db.commit()
+    db.close()
+    reader = Reader.open(tmp_path)
+    problems = audit(reader).problems
+    reader.close()
+    assert problems == ("entry 3: does not follow the entry before it; history was cut or replaced",)
+
+
 def test_a_newer_schema_is_refused_with_words(tmp_path: Path) -> None:
     _written(tmp_path)
     db = sqlite3.connect(tmp_path / "journal.sqlite")
@@ -239,13 +254,13 @@ def test_a_newer_schema_is_refused_with_words(tmp_path: Path) -> None:
     assert files(tmp_path)["journal.sqlite"] == before["journal.sqlite"]
 
 
-@pytest.mark.parametrize("where", ["header", "page"])
+@pytest.mark.parametrize("where", ["header", "page", "free list"])
 def test_a_damaged_file_is_refused_with_words(tmp_path: Path, where: str) -> None:
     _written(tmp_path)
     path = tmp_path / "journal.sqlite"
     data = bytearray(path.read_bytes())
-    at = 0 if where == "header" else 4096
-    data[at : at + 200] = b"\xff" * 200
+    at, length = {"header": (0, 200), "page": (4096, 200), "free list": (36, 4)}[where]
+    data[at : at + length] = b"\x01" * length
     path.write_bytes(data)
     for use in (Journal, Reader.open):
         with pytest.raises(JournalError) as caught:
