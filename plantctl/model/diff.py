@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from plantctl.model.step import Body, Change, Later
 
 SetKey = str | tuple[str, str]
-"""How a list is a set: "" of plain values, "name" of objects by that field, ("IPProtocol", "ports") of pairs."""
+"""How a list is a set: "" of plain values, "*" of whole items, "name" of objects by that field, ("IPProtocol", "ports")
+of pairs."""
 
 _INDEX = re.compile(r"\[[^\]]*\]")
 _DURATION = re.compile(r"-?\d+(?:\.\d{1,9})?s")
@@ -48,26 +49,30 @@ def compare(
     immutable: Iterable[str] = (),
     at_least: Iterable[str] = (),
     restarts: Iterable[str] = (),
+    sensitive: Iterable[str] = (),
 ) -> tuple[Change, ...]:
     """Fields of `desired` that `live` has not; empty when nothing is to be done.
 
     Paths are dotted, without indices (`settings.databaseFlags`, `template.containers.env`); a path means all below it.
+    A list is one Change, so that every `field` of the result can be put into an update as it is.
     `fields`: look at these only. `sets`: lists without order. `extras`: sets in which live may hold more than desired.
     `at_least`: numbers that may be larger live. `immutable` differences come as FixedChange. A value that live leaves
-    out equals false, 0 and empty: REST JSON omits defaults. A Later always differs.
+    out equals false, 0 and empty: REST JSON omits defaults; but an empty message (`automatic: {}`) has to be there.
+    `restarts` and `sensitive` mark changes. A Later always differs.
     """
     rules = _Rules(dict(sets or {}), frozenset(extras), frozenset(at_least))
     wanted = None if fields is None else tuple(fields)
-    fixed, disruptive = tuple(immutable), tuple(restarts)
+    fixed, disruptive, secret = tuple(immutable), tuple(restarts), tuple(sensitive)
     found: list[Change] = []
     for change in _differences("", desired, live, rules):
-        path = plain(change.field)
-        if wanted is not None and not any(covers(field, path) or covers(path, field) for field in wanted):
-            continue
+        path = change.field
         if wanted is not None and not any(covers(field, path) for field in wanted):
-            found.extend(_narrowed(change, wanted, disruptive))
             continue
-        marked = replace(change, restarts=any(covers(each, path) for each in disruptive))
+        marked = replace(
+            change,
+            restarts=any(covers(each, path) for each in disruptive),
+            sensitive=any(covers(each, path) for each in secret),
+        )
         found.append(_fixed(marked) if any(covers(each, path) for each in fixed) else marked)
     return tuple(found)
 
@@ -113,8 +118,8 @@ def same(desired: object, live: object, path: str = "") -> bool:
     """True when two plain values mean the same to Google."""
     if desired == live and isinstance(desired, bool) == isinstance(live, bool):
         return True
-    if desired in (None, False, 0, "", [], {}) and live in (None, False, 0, "", [], {}):
-        return live is None or desired is None
+    if live is None or desired is None:
+        return (desired if live is None else live) in (None, False, 0, "", "0", [])
     if isinstance(desired, bool) or isinstance(live, bool):
         return False
     if isinstance(desired, int | float) or isinstance(live, int | float):
@@ -134,67 +139,49 @@ def _fixed(change: Change) -> FixedChange:
     )
 
 
-def _narrowed(change: Change, wanted: tuple[str, ...], disruptive: tuple[str, ...]) -> Iterable[Change]:
-    """A whole object is missing live, and only fields inside it are looked at."""
-    below = [field[len(plain(change.field)) + 1 :] for field in wanted if covers(plain(change.field), field)]
-    if isinstance(change.desired, dict):
-        for part in below:
-            value: object = change.desired
-            for word in part.split("."):
-                value = value.get(word) if isinstance(value, dict) else None
-            if value not in (None, False, 0, "", [], {}):
-                path = f"{change.field}.{part}"
-                yield Change(field=path, desired=value, restarts=any(covers(each, path) for each in disruptive))
-
-
 def _differences(path: str, desired: object, live: object, rules: _Rules) -> Iterable[Change]:
-    if isinstance(desired, dict) and (isinstance(live, dict) or (live is None and not path)):
-        present = live if isinstance(live, dict) else {}
-        for key, value in desired.items():
-            yield from _differences(f"{path}.{key}" if path else str(key), value, present.get(key), rules)
-    elif isinstance(desired, dict) and live is None:
-        if any(True for _ in _differences(path, desired, {}, rules)):
+    if isinstance(desired, dict) and (isinstance(live, dict) or live is None):
+        if not desired and live is None and path:
             yield Change(field=path, desired=desired)
+        for key, value in desired.items():
+            inner = live.get(key) if isinstance(live, dict) else None
+            yield from _differences(f"{path}.{key}" if path else str(key), value, inner, rules)
     elif isinstance(desired, list | tuple):
-        yield from _list_differences(path, list(desired), live if isinstance(live, list) else [], rules)
+        if not _lists_agree(path, list(desired), live if isinstance(live, list | tuple) else [], rules):
+            yield Change(field=path, live=live, desired=desired)
     elif plain(path) in rules.at_least and _is_larger(live, desired):
         return
     elif isinstance(desired, Later) or not same(desired, live, path):
         yield Change(field=path, live=live, desired=desired)
 
 
-def _list_differences(path: str, desired: list[object], live: list[object], rules: _Rules) -> Iterable[Change]:
-    key = rules.sets.get(plain(path))
+def _lists_agree(path: str, desired: list[object], live: Iterable[object], rules: _Rules) -> bool:
+    key, have = rules.sets.get(plain(path)), list(live)
     open_ended = plain(path) in rules.extras
+    if isinstance(key, tuple):
+        wanted_pairs, live_pairs = _pairs(desired, key), _pairs(have, key)
+        return wanted_pairs == live_pairs or (open_ended and wanted_pairs <= live_pairs)
+    if len(desired) > len(have) or (len(desired) < len(have) and not open_ended):
+        return False
     if key is None:
-        if len(desired) != len(live):
-            yield Change(field=path, live=live or None, desired=desired)
-            return
-        for place, (want, have) in enumerate(zip(desired, live, strict=True)):
-            yield from _differences(f"{path}[{place}]", want, have, rules)
-    elif key == "":
-        missing = [want for want in desired if not any(same(want, have, path) for have in live)]
-        surplus = [have for have in live if not any(same(want, have, path) for want in desired)]
-        if missing or (surplus and not open_ended):
-            yield Change(field=path, live=live or None, desired=desired)
-    elif isinstance(key, tuple):
-        want, have = _pairs(desired, key), _pairs(live, key)
-        if want - have or (have - want and not open_ended):
-            yield Change(field=path, live=live or None, desired=desired)
-    else:
-        yield from _keyed_differences(path, _by(desired, key), _by(live, key), rules, open_ended)
+        pairs = zip(desired, have, strict=False)
+        return all(_items_agree(f"{path}[{place}]", want, item, rules) for place, (want, item) in enumerate(pairs))
+    if key in ("", "*"):
+        for want in desired:
+            match = next((place for place, item in enumerate(have) if _items_agree(path, want, item, rules)), None)
+            if match is None:
+                return False
+            del have[match]
+        return True
+    by_name = _by(have, key)
+    return all(
+        name in by_name and _items_agree(f"{path}[]", want, by_name[name], rules)
+        for name, want in _by(desired, key).items()
+    )
 
 
-def _keyed_differences(
-    path: str, desired: dict[str, object], live: dict[str, object], rules: _Rules, open_ended: bool
-) -> Iterable[Change]:
-    for name, want in desired.items():
-        if name in live:
-            yield from _differences(f"{path}[{name}]", want, live[name], rules)
-        else:
-            yield Change(field=f"{path}[{name}]", desired=want)
-    for name in [] if open_ended else [name for name in live if name not in desired]:
-        yield Change(field=f"{path}[{name}]", live=live[name])
+def _items_agree(path: str, desired: object, live: object, rules: _Rules) -> bool:
+    return not any(True for _ in _differences(path, desired, live, rules))
 
 
 def _by(items: list[object], key: str) -> dict[str, object]:

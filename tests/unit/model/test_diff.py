@@ -24,7 +24,7 @@ NET = "projects/p/global/networks/n"
         (0, None),
         ("", None),
         ([], None),
-        ({}, None),
+        ("0", None),
         ({"a": False, "b": {"c": ""}}, None),
         ("300s", "300.0s"),
         ("0.5s", "0.500s"),
@@ -71,6 +71,8 @@ def test_what_means_the_same_is_no_difference(desired: Any, live: Any) -> None:
         ({"a": 1}, "text"),
         ("7", "07x"),
         ([], [1]),
+        ({}, None),
+        ({"automatic": {}}, {"userManaged": {"replicas": [1]}}),
     ],
 )
 def test_what_differs_is_found(desired: Any, live: Any) -> None:
@@ -90,28 +92,51 @@ def test_fields_limit_the_look_also_where_live_lacks_the_object() -> None:
     assert [change.field for change in compare(desired, live, ["settings.tier"])] == ["settings.tier"]
     found = compare(desired, live, ["settings.backup.enabled"])
     assert found == (Change(field="settings.backup.enabled", desired=True),)
-    assert [change.field for change in compare(desired, live, ["settings"])] == ["settings.tier", "settings.backup"]
+    assert [change.field for change in compare(desired, live, ["settings"])] == [
+        "settings.tier",
+        "settings.backup.enabled",
+        "settings.backup.startTime",
+    ]
     assert compare(desired, live, ["settings.ti"]) == ()
 
 
-def test_keyed_sets_ignore_order_and_name_the_element() -> None:
+def test_keyed_sets_ignore_order_and_are_one_change() -> None:
     desired = {"settings": {"databaseFlags": [{"name": "a", "value": "1"}, {"name": "b", "value": "on"}]}}
     live = {"settings": {"databaseFlags": [{"name": "b", "value": "on"}, {"name": "a", "value": "1"}]}}
     sets = {"settings.databaseFlags": "name"}
     assert compare(desired, live, sets=sets) == ()
-    assert len(compare(desired, live)) == 4
-    live["settings"]["databaseFlags"] = [{"name": "a", "value": "2"}, {"name": "c", "value": "x"}]
-    found = compare(desired, live, sets=sets)
-    assert [change.field for change in found] == [
-        "settings.databaseFlags[a].value",
-        "settings.databaseFlags[b]",
-        "settings.databaseFlags[c]",
-    ]
-    assert masks(found) == ("settings.databaseFlags",)
-    assert [change.field for change in compare(desired, live, sets=sets, extras=sets)] == [
-        "settings.databaseFlags[a].value",
-        "settings.databaseFlags[b]",
-    ]
+    assert [change.field for change in compare(desired, live)] == ["settings.databaseFlags"]
+    for other in (
+        [{"name": "a", "value": "2"}, {"name": "b", "value": "on"}],
+        [{"name": "a", "value": "1"}, {"name": "c", "value": "on"}],
+        [{"name": "a", "value": "1"}],
+        [{"name": "a", "value": "1"}, {"name": "b", "value": "on"}, {"name": "c", "value": "x"}],
+    ):
+        live["settings"]["databaseFlags"] = other
+        found = compare(desired, live, sets=sets)
+        assert found == (
+            Change(field="settings.databaseFlags", live=other, desired=desired["settings"]["databaseFlags"]),
+        )
+        assert masks(found) == ("settings.databaseFlags",)
+    assert compare(desired, live, sets=sets, extras=sets) == ()
+
+
+def test_every_field_of_a_result_can_be_put_into_an_update() -> None:
+    desired = {"nats": [{"name": "plant-nat", "type": "PUBLIC"}], "labels": {"a": "1"}, "backup": {"enabled": True}}
+    for change in compare(desired, {"nats": [{"name": "plant-nat", "type": "PRIVATE"}]}, sets={"nats": "name"}):
+        assert pick(desired, [change.field]) != {}, change.field
+
+
+def test_whole_items_match_in_any_order_each_once() -> None:
+    rule = {"allowed": [{"IPProtocol": "tcp", "ports": ["80"]}, {"IPProtocol": "icmp"}]}
+    turned = {"allowed": [{"IPProtocol": "icmp"}, {"IPProtocol": "tcp", "ports": ["80"]}]}
+    assert compare(rule, turned, sets={"allowed": "*"}) == ()
+    assert len(compare(rule, {"allowed": [turned["allowed"][0]] * 2}, sets={"allowed": "*"})) == 1
+
+
+def test_sensitive_paths_are_marked() -> None:
+    found = compare({"auth": {"key": "a"}, "tier": "b"}, {}, sensitive=["auth"])
+    assert [(change.field, change.sensitive) for change in found] == [("auth.key", True), ("tier", False)]
 
 
 def test_values_of_flags_and_variables_keep_their_case() -> None:
@@ -140,8 +165,7 @@ def test_sets_inside_lists_are_named_without_indices() -> None:
     sets = {"template.containers.env": "name"}
     assert compare(job("a", "b"), job("b", "a"), sets=sets) == ()
     found = compare(job("a", "b"), job("b"), sets=sets, restarts=["template"])
-    assert found == (Change(field="template.containers[0].env[a]", desired={"name": "a", "value": "a"}, restarts=True),)
-    assert masks(found) == ("template.containers",)
+    assert [(change.field, change.restarts) for change in found] == [("template.containers", True)]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +207,7 @@ def test_a_value_to_come_always_differs() -> None:
 
 def test_masks_name_a_map_of_labels_never_its_keys() -> None:
     found = compare({"labels": {"a.b": "1"}, "docker": {"tags": True}}, {})
-    assert masks(found) == ("labels", "docker")
+    assert masks(found) == ("labels", "docker.tags")
     found = compare(
         {"labels": {"a": "1", "b": "2"}, "docker": {"tags": True}}, {"labels": {"c": "1"}, "docker": {"x": 1}}
     )
