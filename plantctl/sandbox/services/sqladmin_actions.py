@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from plantctl.sandbox import errors
-from plantctl.sandbox.dataplane.plane import sql_name
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Call, World
 from plantctl.sandbox.services import sqladmin_defaults as defaults
@@ -95,8 +94,7 @@ def clone_instance(call: Call) -> Body:
     with call.store.transaction():
         claim(call, key, source_key)
         changed(call.world, key, body)
-        context = {"cloneContext": {"kind": "sql#cloneContext", **context}}
-        return start(call, "clone", "CLONE", key, args=args, extra=context)
+        return start(call, "clone", "CLONE", key, args=args)
 
 
 def _moment(call: Call, key: str, source: Body, text: str) -> str:
@@ -182,7 +180,10 @@ def _source(call: Call, body: Body) -> tuple[str, int, Body]:
         if kept is None:
             raise errors.not_found("Backup does not exist.")
         disk = int(kept["instanceSettings"]["settings"]["dataDiskSizeGb"])
-        args: Body = {"server": sql_name(body["project"], kept["instance"]), "run": kept["name"].rpartition("/")[2]}
+        args: Body = {
+            "server": plane.server_name(body["project"], kept["instance"]),
+            "run": kept["name"].rpartition("/")[2],
+        }
         return str(kept["databaseVersion"]), disk, args
     context = call.body.get("restoreBackupContext") or {}
     project = call.world.project_id(str(context.get("project") or call.project))

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from plantctl.sandbox import errors, standard
-from plantctl.sandbox.dataplane.plane import sql_name
 from plantctl.sandbox.errors import ApiError
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Call, Method, World
@@ -315,7 +314,7 @@ def keep_backup(world: World, body: Body, run: Body, *, kind: str, days: int = 0
 def _drop_final(world: World, key: str, backup: Body) -> None:
     servers = world.plane.postgres if world.plane else None
     run = backup["name"].rpartition("/")[2]
-    server = sql_name(key.split("/")[2], backup["instance"])
+    server = plane.server_name(key.split("/")[2], backup["instance"])
     if servers is not None and any(one.id == run for one in servers.backups(server)):
         servers.delete_backup(server, run)
     world.store.delete(key)

@@ -6,8 +6,8 @@ import gzip
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from plantctl.sandbox.dataplane.cluster.transfer import Csv
 from plantctl.sandbox.errors import ApiError
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Call, World
@@ -15,6 +15,9 @@ from plantctl.sandbox.services import sqladmin_plane as plane
 from plantctl.sandbox.services.sqladmin_base import invalid, running, service, start
 from plantctl.sandbox.services.storage_objects import live_object, put_object, read_object
 from plantctl.sandbox.store import Body
+
+if TYPE_CHECKING:
+    from plantctl.sandbox.dataplane.cluster.transfer import Csv
 
 URI = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,221}[a-z0-9])/(.+)")
 TYPES = {"SQL": "application/sql", "CSV": "text/csv"}
@@ -82,6 +85,8 @@ def _dump(world: World, body: Body, context: Body) -> bytes:
 
 def _csv(context: Body) -> Csv:
     """The characters of a CSV file; the API has them as two hexadecimal digits (discovery document)."""
+    from plantctl.sandbox.dataplane.cluster.transfer import Csv  # only where a server is
+
     options = context.get("csvExportOptions") or context.get("csvImportOptions") or {}
     names = {"delimiter": "fieldsTerminatedBy", "quote": "quoteCharacter", "escape": "escapeCharacter"}
     try:
