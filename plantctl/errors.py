@@ -128,7 +128,6 @@ class StepConflict(PlantctlError):
     """Immutable drift, a foreign resource, or data that was there and is gone: a person decides."""
 
     reference = "conflict"
-    exit_code = 4
 
 
 class StepBlocked(PlantctlError):

@@ -90,6 +90,5 @@ def budget_name(plant: Plant) -> str:
 
 
 def service_account(plant: Plant, account_id: str) -> Body:
-    """iam v1 CreateServiceAccountRequest."""
-    account = {"displayName": SERVICE_ACCOUNTS[account_id], "description": plant.marker}
-    return {"accountId": account_id, "serviceAccount": account}
+    """iam v1 ServiceAccount."""
+    return {"displayName": SERVICE_ACCOUNTS[account_id], "description": plant.marker}

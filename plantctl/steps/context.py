@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plantctl.gcp.bundle import Gcp
-
 from plantctl.clock import Clock
+from plantctl.gcp.bundle import Gcp
 from plantctl.model.facts import Facts
 from plantctl.model.plant import Plant
 from plantctl.model.recorder import Memory

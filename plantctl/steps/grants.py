@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from plantctl.gcp.iam_policy import Grant, add_grants, missing_grants
 from plantctl.model.step import Change, Evidence, Finding, Step, Verdict
@@ -47,3 +48,25 @@ def granted(ctx: Context, grants: tuple[Grant, ...]) -> Evidence:
     gone = missing_grants(ctx.gcp, grants)
     words = tuple(f"{g.member} has {g.role} on {g.resource}" for g in grants if g not in gone)
     return Evidence(words=words, where="IAM policies, read back with version 3")
+
+
+def with_grants(step: Step[Context], grants: Grants) -> Step[Context]:
+    """The step with bindings added: looked at once the resource is in place, made after it, quoted with it."""
+
+    def check(ctx: Context) -> Finding:
+        found = step.check(ctx)
+        if not found.in_place:
+            return found
+        bindings = look_at_grants(ctx, grants(ctx))
+        return replace(bindings, facts=found.facts)
+
+    def apply(ctx: Context, finding: Finding) -> None:
+        if not step.check(ctx).in_place:
+            step.apply(ctx, finding)
+        add_grants(ctx.gcp, grants(ctx))
+
+    def verify(ctx: Context) -> Evidence:
+        evidence = step.verify(ctx)
+        return replace(evidence, words=(*evidence.words, *granted(ctx, grants(ctx)).words))
+
+    return replace(step, check=check, apply=apply, verify=verify)

@@ -1,0 +1,163 @@
+"""Running Cloud Run jobs: start an execution once, wait for it, read its lines. The exit code is the verdict."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from plantctl.desired import database as desired
+from plantctl.errors import OperationFailed, ProbeFailed
+from plantctl.gcp import operations
+from plantctl.gcp.resource import is_operation
+from plantctl.model.step import Body
+from plantctl.steps.context import Context
+
+OPS = "plant-ops"
+MIGRATE = "plant-migrate"
+JOBS = "run.projects.locations.jobs"
+MARKER = "PLANTCTL_INTENT"
+LINES_WAIT_S = 8.0
+"""Lines may arrive after the end; missing words make a note, never a failure (design section 7)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One finished execution: its short name, whether it succeeded, and the facts that it printed (JSON lines)."""
+
+    name: str
+    succeeded: bool
+    lines: tuple[dict[str, Any], ...]
+    message: str = ""
+
+    def fact(self, check: str, fact: str) -> dict[str, Any]:
+        """The line of one fact, or an empty dict."""
+        return next((line for line in self.lines if line.get("check") == check and line.get("fact") == fact), {})
+
+
+def run(ctx: Context, job_id: str, args: tuple[str, ...], *, purpose: str, deadline_s: float = 900) -> Execution:
+    """Run a job with these arguments and wait for its end; never raises for a failed execution.
+
+    `purpose`: `apply` for work, `probe` for a look. The environment carries a marker, so that after a lost answer the
+    execution is found instead of started again (class X, hazards section 2).
+    """
+    name = desired.job_name(ctx.plant, job_id)
+    intent = str(uuid.uuid4())
+    override = {"args": list(args), "env": [{"name": MARKER, "value": intent}]}
+    answer = ctx.gcp.call(
+        f"{JOBS}.run",
+        {"overrides": {"containerOverrides": [override]}},
+        purpose=purpose,
+        name=name,
+        read_back=lambda: _marked(ctx, name, intent),
+    )
+    if is_operation(answer):
+        execution = str(answer.get("metadata", {}).get("name", ""))
+        operations.wait(ctx.gcp, f"{JOBS}.run", answer, deadline_s=deadline_s, must_succeed=False)
+    else:
+        execution = str(answer["name"])
+    return finished(ctx, execution, deadline_s=deadline_s)
+
+
+def _marked(ctx: Context, job: str, intent: str) -> Body | None:
+    for execution in ctx.gcp.list(f"{JOBS}.executions.list", "executions", parent=job):
+        if marker_of(execution) == intent:
+            return execution
+    return None
+
+
+def marker_of(execution: Body) -> str:
+    """The intent that an execution carries in its environment, or empty."""
+    containers = execution.get("template", {}).get("containers") or [{}]
+    env = {entry.get("name"): entry.get("value") for entry in containers[0].get("env", [])}
+    return str(env.get(MARKER) or "")
+
+
+def args_of(execution: Body) -> tuple[str, ...]:
+    """The arguments that an execution ran with."""
+    containers = execution.get("template", {}).get("containers") or [{}]
+    return tuple(containers[0].get("args", []))
+
+
+def image_of(execution: Body) -> str:
+    """The image that an execution ran."""
+    containers = execution.get("template", {}).get("containers") or [{}]
+    return str(containers[0].get("image", ""))
+
+
+def state_of(execution: Body) -> str:
+    """`running`, `succeeded` or `failed`."""
+    if not execution.get("completionTime"):
+        return "running"
+    return "succeeded" if int(execution.get("succeededCount", 0)) >= int(execution.get("taskCount", 1)) else "failed"
+
+
+def finished(ctx: Context, execution: str, *, deadline_s: float) -> Execution:
+    """Wait for an execution by its full name and read what it printed."""
+    begun = ctx.clock.monotonic()
+    while True:
+        body = ctx.gcp.call(f"{JOBS}.executions.get", name=execution)
+        if state_of(body) != "running":
+            break
+        if ctx.clock.monotonic() - begun > deadline_s:
+            raise OperationFailed(f"{execution} did not end within {deadline_s:.0f} s", hint="run again: it waits on")
+        ctx.clock.sleep(ctx.gcp.target.poll_s[0])
+    short = execution.rsplit("/", 1)[1]
+    conditions = body.get("conditions") or [{}]
+    return Execution(
+        name=short,
+        succeeded=state_of(body) == "succeeded",
+        lines=_lines(ctx, short),
+        message=str(conditions[0].get("message", "")),
+    )
+
+
+def _lines(ctx: Context, execution: str) -> tuple[dict[str, Any], ...]:
+    """What it wrote, as Cloud Logging has it; polled for a bounded time until the last line (`verdict`) is there."""
+    wanted = f'labels."run.googleapis.com/execution_name"="{execution}"'
+    request = {
+        "resourceNames": [f"projects/{ctx.plant.project.id}"],
+        "filter": wanted,
+        "orderBy": "timestamp asc",
+        "pageSize": 1000,
+    }
+    begun = ctx.clock.monotonic()
+    while True:
+        entries = ctx.gcp.call("logging.entries.list", request).get("entries", [])
+        found = tuple(_payload(entry) for entry in entries)
+        if found or ctx.clock.monotonic() - begun > LINES_WAIT_S:
+            return found
+        ctx.clock.sleep(ctx.gcp.target.poll_s[0])
+
+
+def _payload(entry: Body) -> dict[str, Any]:
+    if "jsonPayload" in entry:
+        return {"severity": entry.get("severity", "DEFAULT"), **entry["jsonPayload"]}
+    text = str(entry.get("textPayload", ""))
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {"message": text}
+    return parsed if isinstance(parsed, dict) else {"message": text}
+
+
+def look(ctx: Context, check: str) -> Execution:
+    """Run one of the backend's checks in `plant-ops`; ProbeFailed with its words when it does not pass."""
+    execution = run(ctx, OPS, ("check", check), purpose="probe", deadline_s=300)
+    if not execution.succeeded:
+        raise ProbeFailed(
+            f"`check {check}` failed in job {OPS}: {complaint(execution)}",
+            cause=f"execution {execution.name} ended with an error",
+            hint="see its lines in Cloud Logging, and docs/runbooks/database.md",
+        )
+    return execution
+
+
+def complaint(execution: Execution) -> str:
+    """The first thing that went wrong, in the job's own words."""
+    for line in execution.lines:
+        if line.get("ok") is False or line.get("severity") in ("ERROR", "CRITICAL"):
+            reason = f" ({line['reason']})" if line.get("reason") else ""
+            return f"{line.get('message', '')}{reason}"
+    return execution.message or "no line was read; see Cloud Logging"

@@ -1,0 +1,110 @@
+"""Steps for secrets: the container, who may read it, and a first version that is never made twice."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets as randomness
+
+from plantctl.desired import secrets as desired
+from plantctl.gcp.iam_policy import Grant, add_grants
+from plantctl.model.secret import Secret
+from plantctl.model.step import Body, Change, Evidence, Finding, Step, Verdict
+from plantctl.steps import resources
+from plantctl.steps.build import Resource, Rules, bring, join, look
+from plantctl.steps.context import Context
+from plantctl.steps.grants import granted, look_at_grants
+
+ACCESSOR = "roles/secretmanager.secretAccessor"
+SECRETS = "secretmanager.projects.secrets"
+
+
+def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]) -> Step[Context]:
+    """Container, accessor bindings, and (unless it comes from elsewhere) one ENABLED version."""
+    plan = desired.SECRETS[secret_id]
+    resource = Resource(
+        managed=resources.secret(secret_id),
+        desired=lambda ctx: desired.secret(ctx.plant),
+        rules=Rules(fields=("replication", "labels"), immutable=("replication",)),
+        data=lambda _ctx: secret_id,
+    )
+
+    def grants(ctx: Context) -> tuple[Grant, ...]:
+        name = desired.secret_name(ctx.plant, secret_id)
+        members = (f"serviceAccount:{ctx.plant.service_account(reader)}" for reader in plan.readers)
+        return tuple(Grant(kind="secret", resource=name, role=ACCESSOR, member=member) for member in members)
+
+    def check(ctx: Context) -> Finding:
+        found = look(ctx, item, resource)
+        if found.verdict is not Verdict.IN_PLACE:
+            return found
+        return join((look_at_grants(ctx, grants(ctx)), _look_at_version(ctx, plan)))
+
+    def apply(ctx: Context, finding: Finding) -> None:
+        bring(ctx, item, resource)
+        add_grants(ctx.gcp, grants(ctx))
+        if plan.generate and newest_enabled(ctx, secret_id) is None:
+            _add_version(ctx, secret_id, _value(ctx, plan))
+
+    def verify(ctx: Context) -> Evidence:
+        words = list(granted(ctx, grants(ctx)).words)
+        version = newest_enabled(ctx, secret_id)
+        if version is not None:
+            words.append(f"{secret_id} has version {_number(version)}, {version['state']}")
+        else:
+            words.append(f"{secret_id} has no version yet: its value is made by the service that it belongs to")
+        return Evidence(words=tuple(words), where="Secret Manager; values were not read")
+
+    return Step(id=item, title=title, check=check, apply=apply, verify=verify, needs=needs, expect_s=4)
+
+
+def newest_enabled(ctx: Context, secret_id: str) -> Body | None:
+    """The newest ENABLED version: `latest` would be the newest by number, even when disabled (hazards K02)."""
+    parent = desired.secret_name(ctx.plant, secret_id)
+    found = ctx.gcp.list(f"{SECRETS}.versions.list", "versions", parent=parent, filter="state:ENABLED")
+    enabled = [version for version in found if version.get("state") == "ENABLED"]
+    return max(enabled, key=lambda version: int(_number(version)), default=None)
+
+
+def read(ctx: Context, secret_id: str, version: str) -> Secret:
+    """The value of one version, for the API that needs it; it never prints."""
+    name = f"{desired.secret_name(ctx.plant, secret_id)}/versions/{version}"
+    payload = ctx.gcp.call(f"{SECRETS}.versions.access", name=name)["payload"]
+    return Secret(base64.b64decode(payload["data"]).decode())
+
+
+def _look_at_version(ctx: Context, plan: desired.SecretPlan) -> Finding:
+    version = newest_enabled(ctx, plan.id)
+    if version is not None:
+        return Finding(verdict=Verdict.IN_PLACE, facts={"version": _number(version)})
+    if not plan.generate:
+        return Finding(verdict=Verdict.IN_PLACE)
+    change = Change(field=f"{plan.id} version", desired="a new random value", sensitive=True)
+    return Finding(verdict=Verdict.MISSING, changes=(change,))
+
+
+def _value(ctx: Context, plan: desired.SecretPlan) -> Secret:
+    given = ctx.given_secret(plan.id)
+    if given is not None:
+        return given
+    random = randomness.token_urlsafe(plan.generate)
+    if plan.id != "API_KEYS":
+        return Secret(random)
+    # one key for uptime checks and smoke tests (design section 10); the backend keeps only its hash
+    return Secret(json.dumps([{"id": "smoke", "key": f"plk_smoke_{random}", "scopes": ["read"], "limit": 300}]))
+
+
+def _add_version(ctx: Context, secret_id: str, value: Secret) -> None:
+    """Class X: a lost answer is looked for before anything is sent again (hazards K05)."""
+    parent = desired.secret_name(ctx.plant, secret_id)
+    data = base64.b64encode(value.reveal().encode()).decode()
+    ctx.gcp.call(
+        f"{SECRETS}.addVersion",
+        {"payload": {"data": data}},
+        parent=parent,
+        read_back=lambda: newest_enabled(ctx, secret_id),
+    )
+
+
+def _number(version: Body) -> str:
+    return str(version["name"]).rsplit("/", 1)[1]
