@@ -84,9 +84,14 @@ def key_of(kind: Kind, call: Call, name: str = "") -> str:
 
 
 def live_of(kind: Kind, call: Call) -> tuple[str, Body]:
-    """Key and body; 404 in compute's words."""
+    """Key and body; 404 in compute's words. An id in place of the name is taken too, as Google does."""
     key = key_of(kind, call)
     found = call.store.get(key)
+    wanted = str(call.params[kind.param])
+    if found is None and wanted.isdigit():
+        for other, body in call.store.list(key.removesuffix(wanted), direct=True):
+            if body["id"] == wanted:
+                return other, body
     if found is None:
         raise errors.not_found(f"The resource '{key.removeprefix('compute/')}' was not found")
     return key, found
@@ -110,7 +115,7 @@ def begin(call: Call, key: str, verb: str, finisher: str, args: dict[str, Any], 
         target=key,
         operation_type=verb,
         target_link=f"{ROOT}/{target}" if verb else "",
-        target_id=str(args.get("id", "")),
+        # no targetId: the recorded exchanges hold another resource's stand-in there (docs/sandbox.md, deviations)
         extra={"id": standard.number_id()},
         request_id=request_id,
         args={"key": key, **args},
@@ -221,7 +226,7 @@ def patch(call: Call) -> Body:
     kind = kind_of(call)
     key, live = live_of(kind, call)
     given = dict(call.body)
-    if kind.fingerprint and given.pop(kind.fingerprint, None) != live.get(kind.fingerprint):
+    if kind.fingerprint and standard.stale(given.pop(kind.fingerprint, None), live.get(kind.fingerprint)):
         raise errors.condition_not_met("Invalid fingerprint.")
     kind.check(call.world, call.project, given, live)
     base = live if call.method.id.endswith("patch") else {k: live[k] for k in defaults.IDENTITY if k in live}
@@ -232,25 +237,24 @@ def patch(call: Call) -> Body:
 
 @service.method(*(f"compute.{kind.id}.delete" for kind in KINDS))
 def delete(call: Call) -> Body:
-    """400 resourceInUseByAnotherResource while something refers to it (hazards C04)."""
+    """Accepted in any case; whether something refers to the resource is seen by the operation."""
     if (seen := repeated(call)) is not None:
         return seen
     kind = kind_of(call)
     key, live = live_of(kind, call)
-    tail = key.removeprefix("compute/")
-    for other, field in kind.users:
-        for used_by, body in call.store.list(f"compute/projects/{call.project}/"):
-            if f"/{BY_ID[other].path}/" in used_by and call.world.canonical(str(body.get(field, ""))) == tail:
-                message = (
-                    f"The {kind.param} resource '{tail}' is already being used by '{used_by.removeprefix('compute/')}'"
-                )
-                raise errors.invalid(message, legacy_reason="resourceInUseByAnotherResource")
-    return begin(call, key, "delete", "compute.delete", {"id": live["id"]}, scope_of(kind, call))
+    return begin(call, key, "delete", "compute.delete", {"id": live["id"], "kind": kind.id}, scope_of(kind, call))
 
 
 @service.finisher("delete")
 def finish_delete(world: World, op: Operation) -> None:
-    """The resource is gone."""
+    """The resource is gone; while something refers to it the operation fails (hazards C04; recorded exchange)."""
+    kind, tail = BY_ID[op.args["kind"]], op.target.removeprefix("compute/")
+    for other, field in kind.users:
+        for used_by, body in world.store.list(f"compute/projects/{op.project}/"):
+            if f"/{BY_ID[other].path}/" in used_by and world.canonical(str(body.get(field, ""))) == tail:
+                user = used_by.removeprefix("compute/")
+                message = f"The {kind.param} resource '{tail}' is already being used by '{user}'"
+                raise errors.invalid(message, legacy_reason="RESOURCE_IN_USE_BY_ANOTHER_RESOURCE")
     world.store.delete(op.args["key"])
 
 
@@ -260,7 +264,7 @@ def set_labels(call: Call) -> Body:
     kind = BY_ID[call.method.id.split(".")[1]]
     call.params[kind.param] = call.params.get("resource", call.params.get(kind.param))
     key, live = live_of(kind, call)
-    if call.body.get("labelFingerprint") != live["labelFingerprint"]:
+    if standard.stale(call.body.get("labelFingerprint"), live["labelFingerprint"]):
         raise errors.condition_not_met("Labels fingerprint either invalid or resource labels have changed")
     live["labels"] = call.body.get("labels", {})
     live["labelFingerprint"] = standard.etag(live["labels"])

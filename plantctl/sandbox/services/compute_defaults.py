@@ -11,13 +11,13 @@ from plantctl.sandbox.service import Body, World
 ROOT = "https://www.googleapis.com/compute/v1"
 REGIONS = ("us-central1", "us-east1", "us-east4", "us-west1", "us-west2", "us-west4", "europe-west1", "europe-west3")
 IDENTITY = ("kind", "id", "name", "creationTimestamp", "selfLink", "region", "network", "description")
-PRIVATE_BLOCKS = ("10.0.0.0/8",)
+RESERVED_RANGE = "10.128.0.0/20"
+"""What a subnet gets that names a reserved internal range, which the sandbox does not keep (recorded exchange)."""
 
 
 def network(world: World, project: str, body: Body) -> Body:
-    """Firewall order; routing config; `selfLinkWithId` by number (recorded exchanges)."""
+    """Firewall order and routing config (recorded exchanges)."""
     filled = {"networkFirewallPolicyEnforcementOrder": "AFTER_CLASSIC_FIREWALL", **body}
-    filled["selfLinkWithId"] = f"{ROOT}/projects/{project}/global/networks/{body['id']}"
     if "routingConfig" in body:
         filled["routingConfig"] = {"bgpBestPathSelectionMode": "LEGACY", **body["routingConfig"]}
     for field in ("networkProfile",):
@@ -41,15 +41,16 @@ def check_network(world: World, project: str, body: Body, live: Body | None) -> 
 def subnetwork(world: World, project: str, body: Body) -> Body:
     """Gateway, purpose, stack type, state, fingerprint (recorded exchanges)."""
     filled = {
+        "ipCidrRange": RESERVED_RANGE,
         "privateIpGoogleAccess": False,
         "privateIpv6GoogleAccess": "DISABLE_GOOGLE_ACCESS",
         "purpose": "PRIVATE",
-        "stackType": "IPV4_ONLY",
-        "state": "READY",
         **body,
         "network": f"{ROOT}/{world.canonical(body['network'])}",
-        "gatewayAddress": str(next(ipaddress.ip_network(body["ipCidrRange"]).hosts())),
     }
+    if filled["purpose"] == "PRIVATE":
+        filled = {"stackType": "IPV4_ONLY", "state": "READY", **filled}
+    filled["gatewayAddress"] = str(next(ipaddress.ip_network(filled["ipCidrRange"]).hosts()))
     filled.setdefault("logConfig", {"enable": False})
     if filled["logConfig"].get("enable"):
         given = filled["logConfig"]
@@ -69,6 +70,8 @@ def check_subnetwork(world: World, project: str, body: Body, live: Body | None) 
         _immutable(body, live, "ipCidrRange")
         return
     target = _network(world, body)
+    if body.get("reservedInternalRange") and "ipCidrRange" not in body:
+        return
     wanted = _cidr(str(body.get("ipCidrRange", "")), "resource.ipCidrRange")
     for _, other in world.store.list(f"compute/projects/{project}/"):
         taken = other.get("ipCidrRange")
@@ -79,17 +82,17 @@ def check_subnetwork(world: World, project: str, body: Body, live: Body | None) 
 
 def address(world: World, project: str, body: Body) -> Body:
     """An address from the network's free space; tier, purpose and status as recorded for each kind."""
-    filled = {"addressType": "EXTERNAL", "ipVersion": "IPV4", **body}
+    filled = {"addressType": "EXTERNAL", **body}
     filled["labelFingerprint"] = standard.etag(filled.get("labels", {}))
-    filled["status"] = "RESERVED"
-    region = "region" in body
-    if region:
-        filled.pop("ipVersion")
+    internal = filled["addressType"] == "INTERNAL"
+    if filled.get("purpose") != "VPC_PEERING":  # a range has no status (recorded exchanges)
+        filled["status"] = "RESERVED"
+    if "region" in body:
+        filled.pop("ipVersion", None)
         filled["networkTier"] = "PREMIUM"
-        if filled["addressType"] == "INTERNAL":
-            filled.setdefault("purpose", "GCE_ENDPOINT")
-    elif filled["addressType"] == "EXTERNAL":
-        filled["networkTier"] = "PREMIUM"
+        filled.setdefault(*("purpose", "GCE_ENDPOINT") if internal else ("description", ""))
+    elif not internal:
+        filled = {"ipVersion": "IPV4", "networkTier": "PREMIUM", **filled}
     for field in ("network",):
         if field in filled:
             filled[field] = f"{ROOT}/{world.canonical(filled[field])}"
@@ -153,6 +156,8 @@ def router(world: World, project: str, body: Body) -> Body:
     """Each NAT gets its tier, endpoint types and type (recorded exchanges)."""
     filled = {"encryptedInterconnectRouter": False, **{k: v for k, v in body.items() if v is not None}}
     filled["network"] = f"{ROOT}/{world.canonical(filled['network'])}"
+    if "interfaces" in filled:
+        filled["interfaces"] = [{"ipVersion": "IPV4", **interface} for interface in filled["interfaces"]]
     if filled.get("nats"):
         filled["nats"] = [_nat(nat) for nat in filled["nats"]]
     elif "nats" in filled:
@@ -165,6 +170,8 @@ def _nat(given: Body) -> Body:
     filled.setdefault("endpointTypes", ["ENDPOINT_TYPE_VM"])
     if filled["type"] == "PUBLIC":
         filled.setdefault("autoNetworkTier", "PREMIUM")
+    else:
+        filled.setdefault("enableDynamicPortAllocation", True)
     filled.setdefault("effectiveTcpTimeWaitTimeoutSec", filled.get("tcpTimeWaitTimeoutSec", 120))
     return filled
 

@@ -95,7 +95,7 @@ def patch_account(call: Call) -> Body:
     if not mask or not set(mask) <= {"displayName", "description"}:
         raise errors.invalid("The update mask names a field that cannot be updated.", "update_mask")
     given = call.body.get("serviceAccount", {})
-    if given.get("etag") and given["etag"] != live["etag"]:
+    if given.get("etag") and standard.stale(given["etag"], live["etag"]):
         raise errors.aborted("There were concurrent changes. Please retry the whole read-modify-write.")
     changed = {field: given.get(field, "") for field in mask}
     live.update(changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import timedelta
 
 from plantctl.sandbox import errors, standard
 from plantctl.sandbox.access import iam_policy_handlers
@@ -48,9 +49,15 @@ def create_secret(call: Call) -> Body:
     if not call.body.get("replication"):
         raise errors.invalid("Secret.replication must be provided.", "secret.replication")
     body: Body = {k: v for k, v in call.body.items() if k not in ("name", "createTime", "etag", "ttl")}
-    body |= {"name": _numbered(call, name), "createTime": call.clock.rfc3339()}
+    body |= {"name": _numbered(call, name), "createTime": call.clock.rfc3339(), **_expiry(call)}
     body["etag"] = f'"{standard.etag(body)}"'
     return call.store.put(f"secretmanager/{name}", body)
+
+
+def _expiry(call: Call) -> Body:
+    """`ttl` becomes an expireTime (recorded exchange)."""
+    ttl = call.body.get("ttl")
+    return {"expireTime": call.clock.rfc3339(call.clock.now() + timedelta(seconds=float(ttl[:-1])))} if ttl else {}
 
 
 @service.method(f"{SECRETS}.get")
@@ -197,7 +204,7 @@ def switch_version(call: Call) -> Body:
 
 def _check_etag(call: Call, live: Body) -> None:
     given = call.body.get("etag")
-    if given and given != live["etag"]:
+    if given and standard.stale(given, live["etag"]):
         raise errors.failed_precondition("The etag provided in the request does not match the current etag.")
 
 

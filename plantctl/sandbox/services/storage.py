@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 from plantctl.sandbox import errors, standard
 from plantctl.sandbox.access import get_policy, set_policy
@@ -66,21 +67,32 @@ def insert_bucket(call: Call) -> Body:
         "updated": now,
         "metageneration": "1",
         "generation": str(int(call.clock.wall() * 1_000_000)),
-        "iamConfiguration": iam_configuration(call.body.get("iamConfiguration", {})),
+        "iamConfiguration": iam_configuration(call.body.get("iamConfiguration", {}), call.clock.now()),
         "softDeletePolicy": soft_delete(call.body.get("softDeletePolicy"), now),
     }
     if location in MULTI_REGIONS:
         body["rpo"] = call.body.get("rpo", "DEFAULT")
+    else:
+        body["satisfiesPZI"] = True  # recorded exchange, us-central1
     if body.get("autoclass", {}).get("enabled"):
-        body["autoclass"] = autoclass(body["autoclass"], now)
-    set_policy(call.world, bucket_key(name), default_policy(number), replace=True)
+        body |= {"autoclass": autoclass(body["autoclass"], now), "storageClass": "STANDARD"}
+    if not body.get("lifecycle", {}).get("rule", True):
+        body.pop("lifecycle")
+    set_policy(call.world, bucket_key(name), default_policy(number))
     call.store.put(f"storage-owner/{name}", {"project": call.project})
     return call.store.put(bucket_key(name), stamp(body))
 
 
-def iam_configuration(given: Body) -> Body:
-    """`bucketPolicyOnly` is the older twin of `uniformBucketLevelAccess`; both are always sent."""
+def iam_configuration(given: Body, now: datetime) -> Body:
+    """`bucketPolicyOnly` is the older twin of `uniformBucketLevelAccess`; both are always sent.
+
+    Uniform access can be turned off again for 90 days (storage documentation): `lockedTime` is their end.
+    """
     uniform = {"enabled": False, **given.get("uniformBucketLevelAccess", {})}
+    if uniform["enabled"]:
+        uniform.setdefault("lockedTime", f"{now + timedelta(days=90):%Y-%m-%dT%H:%M:%S.%fZ}")
+    else:
+        uniform.pop("lockedTime", None)
     return {
         "bucketPolicyOnly": uniform,
         "uniformBucketLevelAccess": uniform,
@@ -147,7 +159,7 @@ def patch_bucket(call: Call) -> Body:
     now = call.clock.rfc3339()
     changed = standard.merge(live, given)
     if "iamConfiguration" in given:
-        changed["iamConfiguration"] = iam_configuration(changed["iamConfiguration"])
+        changed["iamConfiguration"] = iam_configuration(changed["iamConfiguration"], call.clock.now())
     if "softDeletePolicy" in given:
         changed["softDeletePolicy"] = soft_delete(given["softDeletePolicy"], now)
     if given.get("autoclass", {}).get("enabled"):
@@ -156,7 +168,41 @@ def patch_bucket(call: Call) -> Body:
         changed.pop("lifecycle")
     changed["metageneration"] = str(int(live["metageneration"]) + 1)
     changed["updated"] = now
-    return call.store.put(key, stamp(changed))
+    call.store.put(key, stamp(changed))
+    return changed if call.params.get("projection") == "noAcl" else {**changed, **access_lists(changed)}
+
+
+def access_lists(body: Body) -> Body:
+    """What projection full adds, the default of patch and update: lists and owner of a bucket without uniform access.
+
+    The lists are the ones that every bucket begins with (recorded exchange); the sandbox has no methods that change them.
+    """
+    if body["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"]:
+        return {}
+    number, name = body["projectNumber"], body["name"]
+    lists: list[Body] = [
+        {
+            "entity": f"project-{team}-{number}",
+            "role": role,
+            "projectTeam": {"projectNumber": number, "team": team},
+            "etag": standard.etag({"metageneration": body["metageneration"]}),
+        }
+        for team, role in (("owners", "OWNER"), ("editors", "OWNER"), ("viewers", "READER"))
+    ]
+    return {
+        "acl": [
+            {
+                **entry,
+                "kind": "storage#bucketAccessControl",
+                "bucket": name,
+                "id": f"{name}/{entry['entity']}",
+                "selfLink": f"{body['selfLink']}/acl/{entry['entity']}",
+            }
+            for entry in lists
+        ],
+        "defaultObjectAcl": [{**entry, "kind": "storage#objectAccessControl"} for entry in lists],
+        "owner": {"entity": f"project-owners-{number}"},
+    }
 
 
 @service.method("storage.buckets.delete")
