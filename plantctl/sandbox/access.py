@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from plantctl.sandbox import errors
+from plantctl.sandbox import errors, standard
 from plantctl.sandbox.durations import DURATIONS
 from plantctl.sandbox.roles import ROLES
 from plantctl.sandbox.service import OWNER, Call, Service, World
@@ -177,7 +177,7 @@ def set_policy(world: World, key: str, given: Body, mask: str = "", *, replace: 
     """
     current = get_policy(world, key)
     etag = given.get("etag")
-    if etag and etag != current["etag"] and not replace and not _stand_in(str(etag)):
+    if etag and not replace and standard.stale(etag, current["etag"]):
         if key.startswith("storage/"):
             raise errors.condition_not_met("At least one of the pre-conditions you specified did not hold.")
         raise errors.aborted(
@@ -227,18 +227,6 @@ def iam_policy_handlers(
 
     for method_id, handler in zip(ids, (read, write, test), strict=True):
         service.method(method_id, versions=versions)(handler)
-
-
-def _stand_in(etag: str) -> bool:
-    """Whether a recorded exchange put this in an etag's place: eight bytes, as IAM's, but without its leading 7.
-
-    Recordings replace every etag by one fixed word, also in requests; no server ever gave it, so it is not compared.
-    """
-    try:
-        raw = base64.b64decode(etag, validate=True)
-    except ValueError:
-        return False
-    return len(raw) == 8 and raw[0] not in (0, 7)
 
 
 def _names(members: list[str], principal: str) -> bool:

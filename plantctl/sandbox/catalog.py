@@ -22,6 +22,7 @@ from plantctl.sandbox.service import Finisher, Handler, Listener, Method, Servic
 VERSION = re.compile(r"(?:^|/)(v\d+(?:(?:alpha|beta)\d*)?|beta|alpha)(?=[/:])")
 DOCUMENT = re.compile(r"^(.+?)\.((?:v\d|alpha|beta).*)\.json$")
 VARIABLE = re.compile(r"\{(\+?)(\w+)\}")
+TITLE = re.compile(r'\n  "title": "(.*)",?\n')
 ANY_DEPTH = -1
 
 
@@ -243,8 +244,11 @@ def title_of(api: str) -> str:
     if not versions:
         return api
     newest = sorted(versions, key=lambda version: ("a" in version, version))[0]
-    # the title stands near the end of large documents, and only the whole text is sure to hold the right one
-    return str(json.loads(versions[newest].read_text()).get("title", api))
+    path = versions[newest]
+    with path.open("rb") as file:  # keys are sorted, so the title stands at the very end
+        file.seek(max(0, path.stat().st_size - 4096))
+        found = TITLE.search(file.read().decode(errors="replace"))
+    return str(json.loads(f'"{found.group(1)}"') if found else json.loads(path.read_text()).get("title", api))
 
 
 @cache

@@ -70,10 +70,11 @@ def down(home: Path, *, purge: bool = False) -> bool:
             if time.monotonic() > end:
                 raise LifeError(f"the sandbox (pid {pid}) did not stop within {STOP_LIMIT_S:.0f} s; see {_log(state)}")
             time.sleep(0.02)
-        for child in _started:
-            child.poll()
+        _await_end(pid)
     elif state.exists():
         _sweep(state)
+    for child in _started:
+        child.poll()
     (state / "endpoint.json").unlink(missing_ok=True)
     if purge:
         _purge(state)
@@ -138,6 +139,19 @@ def _await(process: subprocess.Popen[bytes], state: Path, log: Path) -> dict[str
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     raise LifeError(f"the sandbox did not answer within {START_LIMIT_S:.0f} s: {_last_words(log)}")
+
+
+def _await_end(pid: int, limit_s: float = 5.0) -> None:
+    # the lock is free a moment before the process is gone; one that its parent does not bury stays, and is no matter
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        for child in _started:
+            child.poll()
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
 
 
 def _lock(file: IO[str]) -> bool:

@@ -67,7 +67,7 @@ class Violations:
 
 
 def query(spec: Spec, pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Query parameters by discovery name, typed (int, bool, list); 400 for an unknown name or a wrong value."""
+    """Query parameters by discovery name, typed (int, bool, list), and `alt`; 400 for an unknown name or a wrong value."""
     bad = Violations()
     result: dict[str, Any] = {}
     for raw, text in pairs:
@@ -79,6 +79,8 @@ def query(spec: Spec, pairs: list[tuple[str, str]]) -> dict[str, Any]:
                 result.setdefault(name, []).append(value)
             else:
                 result[name] = value
+        elif raw == "alt":
+            result["alt"] = text  # handlers of media look at it
         elif raw not in SYSTEM and spec.method.api not in LENIENT_QUERY and name not in spec.parameters:
             bad.add(
                 "",

@@ -17,6 +17,7 @@ DOCUMENTS = [
     "servicenetworking.v1", "serviceusage.v1", "serviceusage.v1beta1", "sqladmin.v1", "sqladmin.v1beta4", "storage.v1",
     "vpcaccess.v1", "vpcaccess.v1beta1",
 ]  # fmt: skip
+SQL = {"project": "p", "instance": "i"}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,15 @@ def test_every_method_is_found_by_its_own_path(catalog: Catalog, name: str) -> N
 @pytest.mark.parametrize(
     ("api", "verb", "path", "method_id", "params"),
     [
-        ("sqladmin", "GET", "sql/v1beta4/projects/p/instances/i", "sql.instances.get", {"project": "p", "instance": "i"}),
-        ("sqladmin", "GET", "v1beta4/projects/p/instances/i", "sql.instances.get", {"project": "p", "instance": "i"}),
-        ("sqladmin", "GET", "v1/projects/p/instances/i", "sql.instances.get", {"project": "p", "instance": "i"}),
+        (
+            "sqladmin",
+            "GET",
+            "sql/v1beta4/projects/p/instances/i",
+            "sql.instances.get",
+            SQL,
+        ),
+        ("sqladmin", "GET", "v1beta4/projects/p/instances/i", "sql.instances.get", SQL),
+        ("sqladmin", "GET", "v1/projects/p/instances/i", "sql.instances.get", SQL),
         (
             "compute",
             "GET",
@@ -100,7 +107,7 @@ def test_what_google_does_not_have_is_no_match(catalog: Catalog) -> None:
 def test_a_handler_for_a_method_that_google_lacks_is_refused() -> None:
     service = Service("sqladmin", versions=("v1",))
     service.method("sql.instances.explode")(lambda call: {})
-    with pytest.raises(LookupError, match="sql.instances.explode"):
+    with pytest.raises(LookupError, match=r"sql\.instances\.explode"):
         Catalog([service])
 
 

@@ -106,7 +106,7 @@ def test_answers_are_held_to_canonical_forms() -> None:
 
 def test_query_parameters_are_typed_and_unknown_ones_refused() -> None:
     pairs = [("maxResults", "5"), ("filter", "x"), ("alt", "json"), ("$alt", "json;enum-encoding=int"), ("key", "k")]
-    assert validate.query(LIST, pairs) == {"maxResults": 5, "filter": "x"}
+    assert validate.query(LIST, pairs) == {"maxResults": 5, "filter": "x", "alt": "json"}
     with pytest.raises(ApiError, match='Unknown name "zz": Cannot bind query parameter'):
         validate.query(LIST, [("zz", "1")])
     with pytest.raises(ApiError, match="TYPE_UINT32"):
