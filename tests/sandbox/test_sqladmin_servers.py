@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ import requests
 from googleapiclient.errors import HttpError
 
 from plantctl.sandbox.app import App
-from plantctl.sandbox.dataplane.plane import sql_name
+from plantctl.sandbox.dataplane.plane import DataPlane, sql_name
 from plantctl.sandbox.services.storage_objects import read_object
 from tests.sandbox.conftest import PROJECT, Sandbox
 from tests.sandbox.sqladmin_kit import ONE, body
@@ -37,7 +38,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     finally:
         box.session.close()
         if app.world.plane is not None:
-            app.world.plane.postgres.purge()
+            app.world.plane.purge()
         app.stop()
 
 
@@ -234,3 +235,38 @@ def test_delete_leaves_no_server(box: Sandbox, sql: Any, plant: dict[str, Any]) 
             done(sql, sql.instances().delete(project=PROJECT, instance=name).execute())
         assert sql_name(PROJECT, name) not in servers.names()
     assert box.get(ONE).status_code == 404
+
+
+def test_create_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """The process ends while CREATE runs; the next one finishes it, and the server answers. Another one keeps it."""
+    app = App(tmp_path, speed=300, plane=True, strict=True)
+    app.start()
+    first = Sandbox(app)
+    given = {"projectId": PROJECT, "projectNumber": "518915279", "services": ["*"]}
+    first.post("_sandbox/reset", {"projects": [given], "speed": 300})
+    operation = first.ok("POST", ONE.removesuffix("/plant"), body())
+    assert operation["status"] != "DONE"
+    first.session.close()
+    app.stop()
+    for _ in range(2):
+        app = App(tmp_path, speed=300, plane=True, strict=True)
+        app.start()
+        box = Sandbox(app)
+        try:
+            live = settle_slowly(box, operation)
+            assert live["state"] == "RUNNABLE"
+            assert app.world.plane is not None
+            rows = app.world.plane.postgres.sql(sql_name(PROJECT, "plant"), "postgres", "SELECT 1 AS one")
+            assert rows == [{"one": 1}]
+        finally:
+            box.session.close()
+            app.stop()
+    DataPlane(tmp_path / "dataplane", app.world.access.mint).purge()
+
+
+def settle_slowly(box: Sandbox, operation: dict[str, Any]) -> dict[str, Any]:
+    """Wait for an operation at a finite speed; gives the instance."""
+    path = f"{ONE.partition('/instances')[0]}/operations/{operation['name']}"
+    while box.ok("GET", path)["status"] != "DONE":
+        time.sleep(0.1)
+    return dict(box.ok("GET", ONE))

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from plantctl.sandbox import errors, standard
-from plantctl.sandbox.errors import ApiError
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Call, Method, World
 from plantctl.sandbox.services import sqladmin_plane as plane
 from plantctl.sandbox.services.sqladmin_base import (
+    claim,
     find,
     invalid,
     link,
@@ -24,8 +24,6 @@ from plantctl.sandbox.services.sqladmin_base import (
 )
 from plantctl.sandbox.store import Body
 
-WINDOW = timedelta(hours=4)
-"""Automatic backups begin in a window of four hours (gcp-foundation section 2, S 5); here at its start."""
 AGENT = "serviceAccount:system@gcp-sa-cloud-sql.iam.gserviceaccount.com"
 LATENCY = timedelta(minutes=5)
 """How far the archived log trails the present, without a real server to ask (gcp-foundation section 5: 10 min)."""
@@ -64,27 +62,16 @@ def new_run(world: World, key: str, body: Body, kind: str, description: str = ""
 
 
 def take(world: World, key: str, body: Body, run: Body) -> Body:
-    """Do the backup; raises ApiError, and then the run stands FAILED."""
+    """Do the backup; raises ApiError."""
     servers = plane.postgres(world, body)
     run |= {"status": "RUNNING", "startTime": world.clock.millis()}
     world.store.put(run_key(key, run["id"]), run)
     plane.note_offset(world)
-    try:
-        if servers is not None and all(one.id != run["id"] for one in servers.backups(plane.server(body))):
-            with plane.translated():
-                size = servers.backup(plane.server(body), run["id"]).size_bytes
-            run["maxChargeableBytes"] = str(size)
-    except ApiError as error:
-        run |= {"status": "FAILED", "error": {"kind": "sql#operationError", "code": error.legacy_reason}}
-        run["error"]["message"] = error.message
-        raise
-    else:
-        run["status"] = "SUCCESSFUL"
-    finally:
-        run["endTime"] = world.clock.millis()
-        if key in world.store:
-            world.store.put(run_key(key, run["id"]), run)
-    return run
+    if servers is not None and all(one.id != run["id"] for one in servers.backups(plane.server(body))):
+        with plane.translated():
+            run["maxChargeableBytes"] = str(servers.backup(plane.server(body), run["id"]).size_bytes)
+    run |= {"status": "SUCCESSFUL", "endTime": world.clock.millis()}
+    return world.store.put(run_key(key, run["id"]), run)
 
 
 def _shown(call: Call, run: Body) -> Body:
@@ -107,6 +94,7 @@ def list_runs(call: Call) -> Body:
         keys = [key for key, _ in call.store.list(prefix, direct=True)]
     else:
         keys = [find(call)[0]]
+    on_tick(call.world)  # a window that opened meanwhile has its run, also where nobody advanced the clock
     found = [_shown(call, run) for key in keys for run in runs(call.world, key)]
     return {"kind": "sql#backupRunsList", **standard.page(found, call.params, "items", size_param="maxResults")}
 
@@ -126,31 +114,47 @@ def insert_run(call: Call) -> Body:
     return _start(call, key, body, "ON_DEMAND", description=str(call.body.get("description") or ""))
 
 
-def _start(call: Call, key: str, body: Body, kind: str, *, description: str = "", window: str = "") -> Body:
+def _start(
+    call: Call, key: str, body: Body, kind: str, *, description: str = "", windows: tuple[str, ...] = ("",)
+) -> Body:
     with call.store.transaction():
-        run = new_run(call.world, key, body, kind, description, window)
-        if call.body.get("location"):
-            call.store.put(run_key(key, run["id"]), {**run, "location": call.body["location"]})
-        context = {"backupContext": {"kind": "sql#backupContext", "backupId": run["id"]}}
-        try:
-            return start(call, "backup", "BACKUP_VOLUME", key, args={"run": run["id"]}, extra=context)
-        except ApiError:
-            call.store.delete(run_key(key, run["id"]))
-            raise
+        claim(call, key)
+        made = [new_run(call.world, key, body, kind, description, window) for window in windows]
+        for run in made:
+            if call.body.get("location"):
+                call.store.put(run_key(key, run["id"]), {**run, "location": call.body["location"]})
+        args: Body = {"runs": [run["id"] for run in made]}
+        context = {"backupContext": {"kind": "sql#backupContext", "backupId": args["runs"][0]}}
+        return start(call, "backup", "BACKUP_VOLUME", key, args=args, extra=context)
 
 
 @service.finisher("backup", slow=True)
 def finish_backup(world: World, operation: Operation) -> None:
-    """The base backup; automatic ones beyond the number to retain go."""
+    """The base backups; automatic ones beyond the number to retain go, and the log that is too old."""
     body = under_way(world, operation)
-    run = world.store.get(run_key(operation.target, operation.args["run"]))
-    if body is None or run is None:
+    if body is None:
         return
-    take(world, operation.target, body, run)
+    for name in operation.args["runs"]:
+        run = world.store.get(run_key(operation.target, name))
+        if run is not None:
+            take(world, operation.target, body, run)
     keep = int(body["settings"]["backupConfiguration"]["backupRetentionSettings"].get("retainedBackups", 7))
     automatic = [one for one in runs(world, operation.target) if one["type"] == "AUTOMATED"]
     for old in automatic[keep:]:
         _drop(world, operation.target, body, old["id"])
+    trim(world, body)
+
+
+@service.failure("backup")
+def fail_backup(world: World, operation: Operation) -> None:
+    """What was not taken stands FAILED (hazards Q13)."""
+    error = operation.error or {}
+    for name in operation.args["runs"]:
+        run = world.store.get(run_key(operation.target, name))
+        if run is not None and run["status"] in ("ENQUEUED", "RUNNING"):
+            run |= {"status": "FAILED", "endTime": world.clock.millis()}
+            run["error"] = {"kind": "sql#operationError", "code": error.get("code"), "message": error.get("message")}
+            world.store.put(run_key(operation.target, name), run)
 
 
 def _drop(world: World, key: str, body: Body, run: str) -> None:
@@ -169,6 +173,14 @@ def delete_run(call: Call) -> Body:
         answer = start(call, "delete_backup", "DELETE_BACKUP", key, args={"run": run["id"]})
         call.store.put(run_key(key, run["id"]), {**run, "status": "DELETION_PENDING"})
     return answer
+
+
+@service.failure("delete_backup")
+def fail_delete_run(world: World, operation: Operation) -> None:
+    """The run stays, DELETION_FAILED."""
+    run = world.store.get(run_key(operation.target, operation.args["run"]))
+    if run is not None:
+        world.store.put(run_key(operation.target, run["id"]), {**run, "status": "DELETION_FAILED"})
 
 
 @service.finisher("delete_backup", slow=True)
@@ -191,8 +203,8 @@ def on_clock_advanced(world: World, **_: Any) -> None:
 def on_tick(world: World) -> None:
     """Start the automatic backups whose window has opened, and forget log and final backups that are too old.
 
-    To be called whenever the sandbox's clock was advanced, and now and then. After a leap over several windows there
-    is one backup for each, as many as are retained, one after the other at this and the next calls.
+    Called when the sandbox's clock was advanced and when somebody looks at backups; more often does no harm. After a
+    leap over several windows there is one run for each, as many as are retained: nothing changed in between.
     """
     plane.note_offset(world)
     for key, body in world.store.list("sqladmin/projects/"):
@@ -209,12 +221,11 @@ def _tick(world: World, key: str, body: Body) -> None:
         return
     due = windows(body, runs(world, key), world.clock.now())
     if not due or world.operations.of_target(key, running=True):
-        return  # a window is four hours long: the next call finds the instance free
+        return  # the window is four hours long (gcp-foundation section 2, S 5): the next call finds the instance free
     method = Method("sql.backupRuns.insert", "sqladmin", "v1", "POST", "", None, "Operation", mutating=True)
     params = {"project": body["project"], "instance": body["name"]}
     call = Call(method=method, params=params, body={}, world=world, principal=AGENT)
-    _start(call, key, body, "AUTOMATED", window=due[0].strftime("%Y-%m-%dT%H:%M:%S.000Z"))
-    trim(world, body)
+    _start(call, key, body, "AUTOMATED", windows=tuple(day.strftime("%Y-%m-%dT%H:%M:%S.000Z") for day in due))
 
 
 def windows(body: Body, taken: list[Body], now: datetime) -> list[datetime]:
@@ -283,8 +294,11 @@ def recovery_window(world: World, key: str, body: Body) -> tuple[datetime | None
 def final_backup(world: World, body: Body, days: int, description: str) -> None:
     """Take the backup that stays after the instance's deletion, for so many days."""
     key = f"sqladmin/projects/{body['project']}/instances/{body['name']}"
-    run = take(world, key, body, new_run(world, key, body, "ON_DEMAND", description))
-    world.store.delete(run_key(key, run["id"]))
+    run = new_run(world, key, body, "ON_DEMAND", description)
+    try:
+        run = take(world, key, body, run)
+    finally:
+        world.store.delete(run_key(key, run["id"]))  # no run of the instance: it is shown among the project's backups
     keep_backup(world, body, run, kind="FINAL", days=days)
 
 
