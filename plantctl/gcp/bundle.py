@@ -65,7 +65,7 @@ class Gcp:
             raise LookupError(f"{method_id} was about to be sent with {later}")
         mutating = methods.is_mutating(method_id, self._clients.verb(method_id), params)
         kind = methods.idempotency(method_id) if mutating else ""
-        resource = methods.resource_of(params)
+        resource = methods.resource_of(params, body)
         intent = ""
         if mutating:
             intent = self.recorder.intent(item=CURRENT_ITEM.get(), method_id=method_id, resource=resource)
@@ -132,8 +132,10 @@ class _Sender:
         retrying = Retrying(
             retry=retry_if_exception_type(_Again),
             wait=lambda state: self._delay(state.outcome.exception() if state.outcome else None),
-            stop=lambda state: state.attempt_number >= MAX_ATTEMPTS
-            or self._overdue(state.outcome.exception() if state.outcome else None, begun),
+            stop=lambda state: (
+                state.attempt_number >= MAX_ATTEMPTS
+                or self._overdue(state.outcome.exception() if state.outcome else None, begun)
+            ),
             sleep=self._gcp.clock.sleep,
             before_sleep=lambda state: self._tell(state.outcome.exception() if state.outcome else None),
             reraise=True,

@@ -133,11 +133,14 @@ def idempotency(method_id: str) -> str:
         raise LookupError(f"{method_id} has no idempotency class: add it to gcp/methods.py before calling it") from None
 
 
-def resource_of(params: dict[str, Any]) -> str:
-    """A word for the resource that a call names, for the journal: its name-like parameters, joined."""
-    for key in ("name", "resource", "parent"):
-        if key in params:
-            extra = next((f"/{v}" for k, v in params.items() if k.endswith("Id") and k != "requestId"), "")
-            return f"{params[key]}{extra}"
-    skipped = {"requestId", "updateMask", "body", "options", "uploadType", "ifGenerationMatch", "consumerId"}
-    return "/".join(str(value) for key, value in params.items() if key not in skipped and value is not None)
+def resource_of(params: dict[str, Any], body: dict[str, Any] | None = None) -> str:
+    """A word for the resource that a call names, for the journal: its name-like parameters, joined.
+
+    An insert names its resource in the body only; without it two inserts would share one intent, and so one request id.
+    """
+    skipped = {"requestId", "updateMask", "body", "options", "uploadType", "ifGenerationMatch", "consumerId", "force"}
+    parts = [str(value) for key, value in params.items() if key not in skipped and value is not None]
+    named = str((body or {}).get("name") or "")
+    if named and named not in parts:
+        parts.append(named)
+    return "/".join(parts)

@@ -20,10 +20,10 @@ class Row:
     """What differs from one kind of resource to the next.
 
     `name`: how the plan calls it. `get`, `create`, `update`: method id and parameters (an empty id: not possible).
-    `style` of an update: `mask` (updateMask and only those fields), `merge` (only the changed fields), `whole` (the
-    desired body). `echo`: fields of the live body that an update must send back (fingerprint, settingsVersion, etag).
+    `style` of an update: `mask` (updateMask and only those fields), `body-mask` (the same, with the mask in the body,
+    as IAM wants it), `merge` (only the changed fields), `whole` (the desired body). `echo`: fields of the live body that an update must send back (fingerprint, settingsVersion, etag).
     `marker`: dotted path of the labels, or `description`, or empty for children of something that is ours.
-    `wrap`: the field that holds the body in create and update requests, where it is not the body itself.
+    `create_wrap`: the field that holds the body in requests, where it is not the body itself; `create_extra` goes beside.
     `state`: path of the state word; `waiting` and `dead` its values. `deadline_s` bounds every wait.
     """
 
@@ -36,6 +36,7 @@ class Row:
     marker: str = ""
     marker_mutable: bool = True
     create_wrap: str = ""
+    create_extra: Params = field(default_factory=dict)
     state: str = ""
     waiting: frozenset[str] = frozenset()
     dead: frozenset[str] = frozenset()
@@ -81,7 +82,7 @@ class RestResource:
     def create(self, body: Body) -> None:
         """Make it and wait. A 409 is accepted only when what is there carries our marker; else ApiFailure."""
         method, params = self._row.create
-        sent = {self._row.create_wrap: body} if self._row.create_wrap else body
+        sent = {**self._row.create_extra, self._row.create_wrap: body} if self._row.create_wrap else body
         try:
             answer = self._gcp.call(method, sent, read_back=self.live, **params)
         except ApiFailure as failure:
@@ -121,7 +122,10 @@ class RestResource:
         for path in self._row.echo:
             if at(live, path) is not None:
                 put(sent, path, at(live, path))
-        return sent, ",".join(fields)
+        mask = ",".join(fields)
+        if self._row.style == "body-mask":
+            return {self._row.create_wrap: sent, "updateMask": mask}, mask
+        return sent, mask
 
     def _changed(self, body: Body, fields: tuple[str, ...]) -> Body | None:
         live = self.live()

@@ -80,7 +80,9 @@ def _wanted(root: Path, ignored: list[str]) -> list[str]:
         for path in sorted(root.glob(given.rstrip("/"))) if given != "." else [root]:
             inner = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
             found.update(str(p.relative_to(root)) for p in inner)
-    return [name for name in found if not _left_out(name, ignored)]
+    # the two files that steer a build are always sent, whatever .dockerignore says (Docker documentation)
+    always = {"Dockerfile", ".dockerignore"}
+    return [name for name in found if name in always or not _left_out(name, ignored)]
 
 
 def _copied(dockerfile: Path) -> list[str]:

@@ -6,7 +6,7 @@ import re
 import uuid
 
 from plantctl.sandbox import errors, standard
-from plantctl.sandbox.dataplane.error import DataPlaneError
+from plantctl.sandbox.dataplane.build_context import BuildError
 from plantctl.sandbox.durations import DURATIONS
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Body, Call, Service, World
@@ -122,8 +122,8 @@ def _run(world: World, op: Operation, build: Body) -> tuple[str, str]:
         raise _fault("LOGGING_FAILURE", "this sandbox runs without a data plane")
     try:
         built = world.plane.images.build(data)
-    except DataPlaneError as error:
-        _log(world, op, str(error).splitlines())
+    except BuildError as error:
+        _log(world, op, list(error.log_lines))
         raise _fault("USER_BUILD_STEP", str(error)) from None
     _log(world, op, list(built.log_lines))
     image = (build.get("images") or [""])[0]
