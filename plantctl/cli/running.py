@@ -1,0 +1,84 @@
+"""Carries out a run for `phase run`, `phase verify` and `rehearse`: view, signals, and what is told at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+
+from plantctl.cli.compose import NUMBER_FACT, Writing
+from plantctl.cli.options import Common, err
+from plantctl.engine.catalog import Selection
+from plantctl.engine.item import RunOptions
+from plantctl.engine.runner import RunResult, run
+from plantctl.errors import PlantctlError
+from plantctl.model.events import Event
+from plantctl.views.human import run_view
+from plantctl.views.protocol import RunView
+
+FIRST = (
+    "stopping: nothing new is started. What Google Cloud has accepted goes on there; run the same command again to\n\
+attach to it. Once more ends plantctl at once.\n"
+)
+SECOND = "ending at once; the journal knows what was sent\n"
+
+
+class Screen:
+    """The view of a run, made when the run begins; outlives a reader at the other end of a pipe that went away."""
+
+    def __init__(self, common: Common) -> None:
+        self._common = common
+        self._view: RunView | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        try:
+            self._the_view()(event)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    os.dup2(nowhere, stream.fileno())
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._view is not None:
+            self._view.close()
+
+    def _the_view(self) -> RunView:
+        if self._view is None:
+            # requests told line by line do not go together with a table that moves
+            env = {**os.environ, "CI": "1"} if self._common.verbose else None
+            self._view = run_view(self._common.form, out=sys.stdout, err=sys.stderr, env=env)
+        return self._view
+
+
+def announce(second: bool) -> None:
+    """Tell the operator that the signal was heard; written past Python's streams, which a handler must not enter."""
+    with suppress(OSError):
+        os.write(2, f"\n{SECOND if second else FIRST}".encode())
+
+
+def perform(
+    work: Writing, selection: Selection, options: RunOptions, *, target: str, common: Common, screen: Screen
+) -> RunResult:
+    """Run the selection. After a second signal it ends the process: threads with a call in flight cannot be stopped."""
+    stop = work.session.stop
+    options = RunOptions(**{**vars(options), "number_fact": NUMBER_FACT, "target": target})
+    try:
+        result = run(work.session, selection, work.recorder, options)
+    finally:
+        screen.close()
+        if stop.aborted:
+            work.recorder.journal.close()
+            sys.stdout.flush()
+            os._exit(stop.exit_code)
+    if common.debug:
+        for item, error in result.errors.items():
+            err(f"{item}:\n{_trace(error)}")
+    return result
+
+
+def _trace(error: PlantctlError) -> str:
+    return str(getattr(error, "trace", "")) or "".join(traceback.format_exception(error))
