@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from plantctl.sandbox.services import sqladmin_plane as plane
 from tests.sandbox.conftest import PROJECT, Sandbox
 from tests.sandbox.sqladmin_kit import BACKUP, BASE, INSTANCES, ONE, body, make, reason, refused, settle
 
@@ -174,3 +176,16 @@ def test_discovery_client(sandbox: Sandbox) -> None:
             operation = client.operations().get(project=PROJECT, operation=operation["name"]).execute()
         found = client.instances().list(project=PROJECT, filter=f"name:{name} AND state:RUNNABLE").execute()
         assert [one["name"] for one in found["items"]] == [name]
+
+
+def test_moments_before_and_after_a_leap_find_their_place(sandbox: Sandbox) -> None:
+    """Servers log in wall time; the sandbox's clock may leap. A moment inside the leap is the instant of the leap."""
+    world = sandbox.app.world
+    plane.note_offset(world)
+    before, wall = world.clock.now(), datetime.now(UTC)
+    sandbox.call("PUT", "_sandbox/clock", {"advance_s": 7200})
+    after = world.clock.now()
+    for moment in (before, after, before + timedelta(hours=1)):
+        assert abs((plane.to_wall(world, moment) - wall).total_seconds()) < 5
+    assert abs((plane.to_sandbox(world, plane.to_wall(world, after)) - after).total_seconds()) < 0.01
+    assert abs((plane.to_sandbox(world, plane.to_wall(world, before)) - before).total_seconds()) < 0.01
