@@ -74,9 +74,9 @@ def check_subnetwork(world: World, project: str, body: Body, live: Body | None) 
         return
     wanted = _cidr(str(body.get("ipCidrRange", "")), "resource.ipCidrRange")
     for _, other in world.store.list(f"compute/projects/{project}/"):
-        taken = other.get("ipCidrRange")
-        same = taken and world.canonical(str(other.get("network", ""))) == target
-        if same and wanted.overlaps(ipaddress.ip_network(taken)):
+        if "ipCidrRange" not in other or world.canonical(str(other.get("network", ""))) != target:
+            continue
+        if wanted.overlaps(ipaddress.ip_network(other["ipCidrRange"])):
             raise errors.invalid(f"Invalid IPCidrRange: {wanted} conflicts with existing subnetwork '{other['name']}'.")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from datetime import datetime
+from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from plantctl.sandbox import errors
@@ -152,7 +153,5 @@ def _holds(field: str, operator: str, wanted: str, entry: Body) -> bool:
 
 
 def _compare(operator: str, left: Any, right: Any) -> bool:
-    return {
-        "=": left == right, ":": left == right, "!=": left != right,
-        ">": left > right, "<": left < right, ">=": left >= right, "<=": left <= right,
-    }[operator]  # fmt: skip
+    compare = {"=": eq, ":": eq, "!=": ne, ">": gt, "<": lt, ">=": ge, "<=": le}[operator]
+    return bool(compare(left, right))

@@ -102,6 +102,10 @@ def _start(call: Call, key: str, verb: str, body: Body) -> Body:
 @service.method(f"{JOBS}.create")
 def create_job(call: Call) -> Body:
     """`validateOnly` checks and changes nothing."""
+    return _create(call)
+
+
+def _create(call: Call) -> Body:
     job_id = str(call.params.get("jobId") or "")
     name = f"{call.name('parent')}/jobs/{job_id}"
     if not JOB_ID.fullmatch(job_id):
@@ -136,9 +140,8 @@ def patch_job(call: Call) -> Body:
     if live is None:
         if str(call.params.get("allowMissing")).lower() == "true":
             call.params |= {"parent": "/".join(key.split("/")[1:5]), "jobId": key.rsplit("/", 1)[1]}
-            return create_job(call)
-        _job(call)
-        raise AssertionError("unreachable")
+            return _create(call)
+        raise errors.not_found(f'job "{call.name()}" not found')
     given_etag = call.body.get("etag")
     if given_etag and given_etag != live["etag"]:
         raise errors.aborted("Conflict for resource: version mismatch.")

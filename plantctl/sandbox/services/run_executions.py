@@ -286,16 +286,16 @@ def peered(world: World, network: str) -> bool:
 
 def _log(world: World, op: Operation, body: Body, stream: str, line: str) -> None:
     execution = body["name"].rsplit("/", 1)[1]
+    labels = {"run.googleapis.com/execution_name": execution, "run.googleapis.com/task_index": "0"}
     entry = {
         "logName": f"projects/{op.project}/logs/run.googleapis.com%2F{stream}",
         "resource": {
             "type": "cloud_run_job",
             "labels": {"project_id": op.project, "job_name": body["job"], "location": body["name"].split("/")[3]},
         },
-        "labels": {"run.googleapis.com/execution_name": execution, "run.googleapis.com/task_index": "0"},
     }
     parsed = from_line(line)
-    parsed["labels"] = {**parsed.get("labels", {}), **entry.pop("labels")}
+    parsed["labels"] = {**parsed.get("labels", {}), **labels}
     write_entry(world, op.project, {**entry, **parsed})
 
 

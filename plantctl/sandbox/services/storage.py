@@ -173,9 +173,9 @@ def patch_bucket(call: Call) -> Body:
 
 
 def access_lists(body: Body) -> Body:
-    """What projection full adds, the default of patch and update: lists and owner of a bucket without uniform access.
+    """What projection full, the default of patch and update, adds to a bucket without uniform access.
 
-    The lists are the ones that every bucket begins with (recorded exchange); the sandbox has no methods that change them.
+    The lists are those that every bucket begins with (recorded exchange); no method of the sandbox changes them.
     """
     if body["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"]:
         return {}

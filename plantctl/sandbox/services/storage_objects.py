@@ -188,7 +188,8 @@ def delete_object(call: Call) -> Answer:
     return Answer(b"", status=204)
 
 
-def on_tick(world: World) -> None:
+@service.on("clock-advanced")
+def expire(world: World, seconds: float) -> None:
     """Delete what lifecycle rules name (age, daysSinceNoncurrentTime, matchesPrefix), as of the sandbox's now."""
     for _, bucket in world.store.list("storage/b/", direct=True):
         for rule in bucket.get("lifecycle", {}).get("rule", []):
@@ -219,6 +220,7 @@ def _matches(world: World, condition: Body, body: Body) -> bool:
     return not prefixes or any(body["name"].startswith(prefix) for prefix in prefixes)
 
 
-def on_reset(world: World) -> None:
+@service.on("reset")
+def forget_bytes(world: World) -> None:
     """Remove every stored byte."""
     shutil.rmtree(world.state / "objects", ignore_errors=True)

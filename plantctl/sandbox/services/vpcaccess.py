@@ -92,26 +92,27 @@ def _check_range(call: Call, body: Body) -> None:
     if wanted.prefixlen != 28:
         raise errors.invalid("The IP CIDR range must have a netmask of 28.", "connector.ip_cidr_range")
     for _, other in call.store.list(f"compute/projects/{project}/"):
-        taken = other.get("ipCidrRange")
-        if (
-            taken
-            and str(other.get("network", "")).endswith(f"/{network}")
-            and wanted.overlaps(ipaddress.ip_network(taken))
-        ):
+        if "ipCidrRange" not in other or not str(other.get("network", "")).endswith(f"/{network}"):
+            continue
+        if wanted.overlaps(ipaddress.ip_network(other["ipCidrRange"])):
             raise errors.invalid(f"IP CIDR range {wanted} conflicts with subnetwork {other['name']}.")
 
 
 @service.finisher("create")
 def finish_create(world: World, op: Operation) -> Body:
     """READY."""
-    op.metadata["endTime"] = world.clock.rfc3339()
-    return world.store.put(op.args["key"], op.args["body"])
+    return _ready(world, op)
 
 
 @service.finisher("patch")
 def finish_patch(world: World, op: Operation) -> Body:
     """READY with the new bounds."""
-    return finish_create(world, op)
+    return _ready(world, op)
+
+
+def _ready(world: World, op: Operation) -> Body:
+    op.metadata["endTime"] = world.clock.rfc3339()
+    return world.store.put(op.args["key"], op.args["body"])
 
 
 @service.finisher("delete")
