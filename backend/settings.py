@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Sslmode = Literal["disable", "require", "verify-ca", "verify-full"]
@@ -57,6 +57,12 @@ class Settings(BaseSettings):
             return data
         text = url.get_secret_value() if isinstance(url, SecretStr) else str(url)
         return _parts(text) | data
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        """The seed writes `LOG_LEVEL: info`."""
+        return value.upper() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _guard(self) -> Self:

@@ -128,3 +128,8 @@ def test_usage_errors_exit_with_2(environment: dict[str, str], capsys: pytest.Ca
         cli.main(["check", "weather"])
     assert caught.value.code == 2
     assert "weather" in capsys.readouterr().err
+
+
+def test_log_level_in_the_seeds_lower_case(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "info")
+    assert load().log_level == "INFO"
