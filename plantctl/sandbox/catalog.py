@@ -22,7 +22,7 @@ from plantctl.sandbox.service import Finisher, Handler, Listener, Method, Servic
 VERSION = re.compile(r"(?:^|/)(v\d+(?:(?:alpha|beta)\d*)?|beta|alpha)(?=[/:])")
 DOCUMENT = re.compile(r"^(.+?)\.((?:v\d|alpha|beta).*)\.json$")
 VARIABLE = re.compile(r"\{(\+?)(\w+)\}")
-TITLE = re.compile(r'\n  "title": "(.*)",?\n')
+TITLE = re.compile(r'"servicePath": ".*",\s*"title": "(.*)"')
 ANY_DEPTH = -1
 
 
