@@ -27,6 +27,7 @@ def create_backup(
 ) -> None:
     """Make a backup of the Cloud SQL instance now and wait until it is there. It is kept until somebody deletes it."""
     from plantctl.cli.running import announce
+    from plantctl.cli.sessions import writing
     from plantctl.engine.stop import Stop
     from plantctl.errors import Interrupted
     from plantctl.steps import backups
@@ -36,7 +37,7 @@ def create_backup(
     given = compose.settings(said)
     stop = Stop()
     command = f"{COMMAND} --note '{note}'" if note else COMMAND
-    with compose.writing(given, said, command=command, stop=stop) as work, stop.on_signals(announce):
+    with writing(given, said, command=command, stop=stop) as work, stop.on_signals(announce):
         recorder, outcome = work.recorder, "failed"
         err(f"backing up {given.plant.database.instance}: usually 1 to 10 minutes on Google Cloud")
         try:
@@ -62,13 +63,15 @@ def create_backup(
 @verb(app, "list", "plantctl backup list", "plantctl backup list --format json")
 def list_backups(ctx: typer.Context) -> None:
     """List the instance's backups, newest first."""
+    from plantctl.cli.sessions import looking
+    from plantctl.engine.stop import Stop
     from plantctl.steps import backups
     from plantctl.views.tables import backups_text, listing_document
     from plantctl.views.text import page_for
 
     said = common(ctx)
     given = compose.settings(said)
-    with compose.looking(given, said) as look:
+    with looking(given, said, stop=Stop()) as look:
         found = [_row(backup) for backup in backups.listed(look.session.ctx.gcp, given.plant)]
     show(said, lambda: backups_text(found, page_for(sys.stdout)), lambda: listing_document("backups", found))
 

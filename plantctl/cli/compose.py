@@ -1,41 +1,29 @@
-"""The composition root: settings become a target, a journal, the Google side and a session. Nothing heavy at import."""
+"""The composition root, light half: settings, the checklist joined with its steps, what records are bound to.
+
+`sessions.py` is the other half, with target, journal and the Google side; nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plantctl import settings as resolving
 from plantctl.cli import autostart
-from plantctl.cli.checklists import load
-from plantctl.cli.options import Common, err
-from plantctl.clock import SystemClock, rfc3339
-from plantctl.engine.catalog import Catalog
-from plantctl.engine.journal import Journal
-from plantctl.engine.lock import hold
-from plantctl.engine.memory import JournalMemory
-from plantctl.engine.reader import Reader, Scope
-from plantctl.engine.recorder import Listener, LookingRecorder, RunRecorder
-from plantctl.engine.records import Binding
-from plantctl.engine.session import Session
-from plantctl.engine.stop import Stop, StoppingClock
+from plantctl.cli.options import Common
 from plantctl.errors import UsageError
-from plantctl.model.facts import Facts
-from plantctl.model.plant import Plant
-from plantctl.model.secret import Secret
-from plantctl.model.step import Attestation, Step
 from plantctl.settings import Settings
 
 if TYPE_CHECKING:
-    from plantctl.gcp.target import Target
-    from plantctl.steps.context import Context, Options
-
-NUMBER_FACT = ("predeploy.project.create", "number")
+    from plantctl.engine.catalog import Catalog
+    from plantctl.engine.records import Binding
+    from plantctl.model.plant import Plant
+    from plantctl.model.secret import Secret
+    from plantctl.model.step import Attestation, Step
+    from plantctl.steps.context import Context
 
 
 def steps() -> tuple[Step[Context] | Attestation, ...]:
@@ -55,179 +43,25 @@ def settings(common: Common, *, target: str = "") -> Settings:
 
 def catalog(given: Settings) -> Catalog[Context]:
     """The checklist joined with its steps."""
+    from plantctl.cli.checklists import load
+    from plantctl.engine.catalog import Catalog
+    from plantctl.steps import not_applicable
+
     return Catalog(load().items, steps(), not_applicable=not_applicable(given.plant))
-
-
-def not_applicable(plant: Plant) -> dict[str, str]:
-    """Items that the configuration switches off, with the reason."""
-    off = {}
-    if not plant.database.dr_replica:
-        off["database.instance.dr_replica"] = "database.dr_replica is false"
-    return off
 
 
 def known_binding(given: Settings) -> Binding:
     """What records have to be bound to in order to count now; starts nothing and asks Google nothing."""
+    from plantctl.engine.records import Binding
+
     incarnation = autostart.incarnation(given.home) if given.target == "sandbox" else ""
     return Binding(target=given.target, project=given.plant.project.id, incarnation=incarnation)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Looking:
-    """What a command that only looks works with."""
-
-    session: Session[Context]
-    recorder: LookingRecorder
-    reader: Reader
-    scope: Scope
-
-
-@dataclass(frozen=True, kw_only=True)
-class Writing:
-    """What a command that writes works with: the lock is held, a run is in the journal."""
-
-    session: Session[Context]
-    recorder: RunRecorder
-
-
-@contextmanager
-def looking(
-    given: Settings, common: Common, *, parallel: int = 10, options: Options | None = None, stop: Stop | None = None
-) -> Iterator[Looking]:
-    """A session that cannot write, neither to the cloud nor to the journal; takes no lock."""
-    stop = stop or Stop()
-    target = _target(given, common)
-    with ExitStack() as stack:
-        reader = Reader.open(given.home)
-        stack.callback(reader.close)
-        scope = reader.scope(_binding(given, target))
-        recorder = LookingRecorder(stop=stop)
-        memory = JournalMemory.of_look(reader, scope, SystemClock())
-        session = _session(given, target, recorder, memory, stop, parallel=parallel, options=options)
-        yield Looking(session=session, recorder=recorder, reader=reader, scope=scope)
-
-
-@contextmanager
-def writing(
-    given: Settings,
-    common: Common,
-    *,
-    command: str,
-    stop: Stop,
-    listeners: Iterable[Listener] = (),
-    parallel: int = 10,
-    options: Options | None = None,
-    secrets: Mapping[str, Secret] | None = None,
-) -> Iterator[Writing]:
-    """A session that may write. Asks first on Google Cloud; LockHeld while another process writes."""
-    target = _target(given, common)
-    clock = SystemClock()
-    with hold(given.home, what=command, since=rfc3339(clock.now())):
-        _confirm(target, common)
-        with Journal(given.home) as journal:
-            recorder = RunRecorder(
-                journal, command=command, binding=_binding(given, target), clock=clock, stop=stop, listeners=listeners
-            )
-            memory = JournalMemory.of_run(recorder, clock)
-            session = _session(
-                given, target, recorder, memory, stop, parallel=parallel, options=options, secrets=secrets
-            )
-            yield Writing(session=session, recorder=recorder)
-
-
-def _session(
-    given: Settings,
-    target: Target,
-    recorder: Any,
-    memory: JournalMemory,
-    stop: Stop,
-    *,
-    parallel: int,
-    options: Options | None,
-    secrets: Mapping[str, Secret] | None = None,
-) -> Session[Context]:
-    from plantctl.gcp.bundle import Gcp
-    from plantctl.steps.context import Context, Options
-
-    clock = StoppingClock(SystemClock(), stop)
-    facts = Facts()
-    context = Context(
-        plant=given.plant,
-        gcp=Gcp(target, recorder, memory, clock),
-        facts=facts,
-        memory=memory,
-        clock=clock,
-        base=given.config.parent if given.config else Path.cwd(),
-        options=options or Options(),
-        given_secret=(secrets or {}).get,
-    )
-    return Session(catalog=catalog(given), ctx=context, facts=facts, clock=SystemClock(), stop=stop, parallel=parallel)
-
-
-def _binding(given: Settings, target: Target) -> Binding:
-    return Binding(target=given.target, project=given.plant.project.id, incarnation=target.incarnation)
-
-
-def _target(given: Settings, common: Common) -> Target:
-    from plantctl.gcp.target import google_target, sandbox_target
-
-    plant = given.plant
-    if given.target == "gcp":
-        target = google_target(
-            project=plant.project.id,
-            region=plant.region,
-            impersonate=given.impersonate,
-            quota_project=given.quota_project,
-        )
-    else:
-        target = sandbox_target(autostart.ensure(given.home), project=plant.project.id, region=plant.region)
-    return _talkative(target) if common.verbose else target
-
-
-def _talkative(target: Target) -> Target:
-    """The same target, whose sessions tell each request on stderr: method, status, time; never a body or a query."""
-    from plantctl.gcp.target import Target
-
-    class Talkative(Target):
-        def session(self) -> Any:
-            session = super().session()
-            session.hooks["response"].append(_tell)
-            return session
-
-    return Talkative(**{field.name: getattr(target, field.name) for field in fields(target)})
-
-
-def _tell(response: Any, *_: object, **__: object) -> None:
-    request = response.request
-    took_ms = response.elapsed.total_seconds() * 1000
-    url = str(request.url).split("?", 1)[0]
-    err(f"{request.method} {url} {response.status_code} {took_ms:.0f} ms")
-
-
-def _confirm(target: Target, common: Common) -> None:
-    """Before the first write to Google Cloud a person sees account and project. Nothing is asked on the sandbox."""
-    if target.local:
-        return
-    from plantctl.gcp.identity import account_of
-
-    account = account_of(target)
-    err(f"target: {target.words()}, as {account}")
-    if not common.yes:
-        ask("plantctl will make changes there, and they cost money. Go on?", flag="--yes")
-
-
-def ask(question: str, *, flag: str) -> None:
-    """y or N on a terminal. UsageError when the answer is no, and off a terminal, where it names the flag."""
-    if not sys.stdin.isatty():
-        raise UsageError("this needs a person's word, and no terminal is there to ask", hint=f"add {flag}")
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not done: the answer was no")
-
-
 def recreated(plant: Plant, names: Sequence[str]) -> frozenset[str]:
     """The names after `--recreate`; UsageError, with those that hold data, for another word."""
+    if not names:
+        return frozenset()
     from plantctl.desired.secrets import SECRETS
 
     known = [plant.database.name, plant.database.instance, *SECRETS]
@@ -240,7 +74,10 @@ def recreated(plant: Plant, names: Sequence[str]) -> frozenset[str]:
 
 def given_secrets(words: Sequence[str], *, stdin: Callable[[], str] | None = None) -> dict[str, Secret]:
     """Values for `--secret-file SECRET=PATH`; UsageError for an unknown secret or a file that others can read."""
+    if not words:
+        return {}
     from plantctl.desired.secrets import SECRETS
+    from plantctl.model.secret import Secret
 
     found: dict[str, Secret] = {}
     for word in words:
@@ -252,7 +89,7 @@ def given_secrets(words: Sequence[str], *, stdin: Callable[[], str] | None = Non
         value = (stdin or sys.stdin.read)() if path == "-" else _private_text(Path(path))
         if not value.strip():
             raise UsageError(f"the value for {name} is empty")
-        found[name] = Secret(value.rstrip("\n"))
+        found[name] = Secret(value.rstrip("\r\n"))
     return found
 
 
@@ -262,13 +99,24 @@ def _private_text(path: Path) -> str:
         if mode & 0o077:
             raise UsageError(f"{path} can be read by others (mode {mode:04o})", hint=f"chmod 600 {path}")
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        words = getattr(error, "strerror", "") or "it is no UTF-8 text"
+        raise UsageError(f"{path} cannot be read: {words}") from None
 
 
 def command_line() -> str:
     """The words that were typed, for lock and journal; no option takes a secret's value."""
     return " ".join(sys.argv[1:])
+
+
+def ask(question: str, *, flag: str) -> None:
+    """y or N on a terminal. UsageError when the answer is no, and off a terminal, where it names the flag."""
+    if not sys.stdin.isatty():
+        raise UsageError("this needs a person's word, and no terminal is there to ask", hint=f"add {flag}")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("not done: the answer was no")
 
 
 def near(word: str, known: Sequence[str]) -> str:
@@ -278,8 +126,3 @@ def near(word: str, known: Sequence[str]) -> str:
     found = difflib.get_close_matches(word, known, n=2)
     allowed = f"allowed: {', '.join(known)}"
     return f"did you mean {' or '.join(found)}? {allowed}" if found else allowed
-
-
-def on_sandbox(given: Settings) -> Settings:
-    """The same plant on the local sandbox."""
-    return replace(given, target="sandbox")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plantctl.cli import compose
-from plantctl.cli.checklists import load
 from plantctl.cli.options import (
     Adopt,
     AllowRestart,
@@ -30,6 +29,7 @@ from plantctl.errors import UsageError
 if TYPE_CHECKING:
     from plantctl.engine.item import RunOptions
     from plantctl.model.secret import Secret
+    from plantctl.settings import Settings
     from plantctl.steps.context import Options
 
 app = noun("phase", "Plan, run and verify the phases of the checklist.")
@@ -38,6 +38,7 @@ app = noun("phase", "Plan, run and verify the phases of the checklist.")
 @verb(app, "list", "plantctl phase list", "plantctl phase list --format json")
 def list_phases(ctx: typer.Context) -> None:
     """List the phases with the number of their items, and of those that have a step."""
+    from plantctl.cli.checklists import load
     from plantctl.views.tables import phases_document, phases_text
     from plantctl.views.text import page_for
 
@@ -70,6 +71,7 @@ def plan_phases(
 ) -> None:
     """Show what a run would do and how long it usually takes. Writes nothing, takes no lock."""
     from plantctl.cli.running import announce
+    from plantctl.cli.sessions import looking
     from plantctl.engine.catalog import select
     from plantctl.engine.planner import plan
     from plantctl.engine.stop import Stop
@@ -84,7 +86,7 @@ def plan_phases(
     )
     options = Options(recreate=compose.recreated(given.plant, recreate or ()))
     stop = Stop()
-    with compose.looking(given, said, parallel=parallel, options=options, stop=stop) as look, stop.on_signals(announce):
+    with looking(given, said, parallel=parallel, options=options, stop=stop) as look, stop.on_signals(announce):
         found = plan(look.session, selection, reader=look.reader, scope=look.scope, recorder=look.recorder)
     page = page_for(sys.stdout)
     show(said, lambda: plan_text(found, page, verbose=said.verbose), lambda: plan_document(found))
@@ -152,7 +154,7 @@ def verify_phases(ctx: typer.Context, phases: Phases = None, only: Only = None, 
 
 def _carry_out(
     said: Common,
-    given: compose.Settings,
+    given: Settings,
     phases: Sequence[str],
     *,
     only: Sequence[str],
@@ -163,13 +165,14 @@ def _carry_out(
     secrets: dict[str, Secret],
 ) -> None:
     from plantctl.cli.running import Screen, announce, perform
+    from plantctl.cli.sessions import writing
     from plantctl.engine.catalog import select
     from plantctl.engine.stop import Stop
 
     selection = select(compose.catalog(given), phases, only=only, with_needs=with_needs)
     screen, stop = Screen(said), Stop()
     with (
-        compose.writing(
+        writing(
             given,
             said,
             command=compose.command_line(),
@@ -181,17 +184,14 @@ def _carry_out(
         ) as work,
         stop.on_signals(announce),
     ):
-        result = perform(
-            work, selection, run_options, target=work.session.ctx.gcp.target.words(), common=said, screen=screen
-        )
+        result = perform(work, selection, run_options, common=said, screen=screen)
     raise typer.Exit(result.exit_code)
 
 
 def _asked(phases: list[str] | None, only: list[str] | None, word: str) -> tuple[str, ...]:
     if not phases and not only:
-        raise UsageError("which phase?", hint=f"plantctl phase {word} all, or one of: {', '.join(_phases())}")
+        from plantctl.cli.checklists import load
+
+        known = ", ".join(phase.id for phase in load().phases)
+        raise UsageError("which phase?", hint=f"plantctl phase {word} all, or one of: {known}")
     return tuple(phases or ())
-
-
-def _phases() -> list[str]:
-    return [phase.id for phase in load().phases]

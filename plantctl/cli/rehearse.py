@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel: Parallel = 10) -> None:
     """Exit 0 when every item that has a step is in place, or waits for a person only."""
     from plantctl.cli.running import Screen, announce, perform
+    from plantctl.cli.sessions import writing
     from plantctl.engine.catalog import select
     from plantctl.engine.item import RunOptions
     from plantctl.engine.stop import Stop
@@ -45,13 +46,10 @@ def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel:
         autostart.control(str(told["rest"]), "PUT", "clock", {"speed": wanted})
     screen, stop = Screen(said), Stop()
     with (
-        compose.writing(
-            given, said, command=compose.command_line(), stop=stop, listeners=(screen,), parallel=parallel
-        ) as work,
+        writing(given, said, command=compose.command_line(), stop=stop, listeners=(screen,), parallel=parallel) as work,
         stop.on_signals(announce),
     ):
-        target = work.session.ctx.gcp.target.words()
-        result = perform(work, selection, RunOptions(), target=target, common=said, screen=screen)
+        result = perform(work, selection, RunOptions(), common=said, screen=screen)
     if not said.json:
         _status(said, given)
     needs = {item: catalog.needs(item) for item in catalog.items}

@@ -7,8 +7,8 @@ import sys
 import traceback
 from contextlib import suppress
 
-from plantctl.cli.compose import NUMBER_FACT, Writing
 from plantctl.cli.options import Common, err
+from plantctl.cli.sessions import Writing
 from plantctl.engine.catalog import Selection
 from plantctl.engine.item import RunOptions
 from plantctl.engine.runner import RunResult, run
@@ -17,10 +17,10 @@ from plantctl.model.events import Event
 from plantctl.views.human import run_view
 from plantctl.views.protocol import RunView
 
-FIRST = (
-    "stopping: nothing new is started. What Google Cloud has accepted goes on there; run the same command again to\n\
-attach to it. Once more ends plantctl at once.\n"
-)
+FIRST = """stopping: nothing new is started. What Google Cloud has accepted goes on there; run the same command again to
+attach to it. Once more, and plantctl ends at once.
+"""
+NUMBER_FACT = ("predeploy.project.create", "number")
 SECOND = "ending at once; the journal knows what was sent\n"
 
 
@@ -60,12 +60,10 @@ def announce(second: bool) -> None:
         os.write(2, f"\n{SECOND if second else FIRST}".encode())
 
 
-def perform(
-    work: Writing, selection: Selection, options: RunOptions, *, target: str, common: Common, screen: Screen
-) -> RunResult:
+def perform(work: Writing, selection: Selection, options: RunOptions, *, common: Common, screen: Screen) -> RunResult:
     """Run the selection. After a second signal it ends the process: threads with a call in flight cannot be stopped."""
     stop = work.session.stop
-    options = RunOptions(**{**vars(options), "number_fact": NUMBER_FACT, "target": target})
+    options = RunOptions(**{**vars(options), "number_fact": NUMBER_FACT, "target": work.target.words()})
     try:
         result = run(work.session, selection, work.recorder, options)
     finally:

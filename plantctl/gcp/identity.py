@@ -11,8 +11,8 @@ LOGIN = "gcloud auth application-default login"
 def account_of(target: Target) -> str:
     """The account whose credentials a target uses, in words; asks no API.
 
-    TargetError without Application Default Credentials (`no-credentials`), and when their project, or the environment's,
-    is not the target's (`wrong-project`).
+    TargetError without Application Default Credentials (`no-credentials`), and when their project, or that of the
+    environment, is not the target's (`wrong-project`).
     """
     if target.local:
         return "the sandbox's owner"

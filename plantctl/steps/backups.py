@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from plantctl.errors import ApiFailure, DeadlineExceeded, OperationFailed, PlantctlError
 from plantctl.gcp import operations
@@ -75,7 +76,7 @@ def listed(gcp: Gcp, plant: Plant) -> list[Backup]:
     return [_backup(run) for run in sorted(found, key=lambda run: str(run.get("enqueuedTime", "")), reverse=True)]
 
 
-def _where(ctx: Context) -> dict[str, str]:
+def _where(ctx: Context) -> dict[str, Any]:
     return {"project": ctx.plant.project.id, "instance": ctx.plant.database.instance}
 
 
