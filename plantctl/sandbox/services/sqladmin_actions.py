@@ -73,7 +73,10 @@ def finish_failover(world: World, operation: Operation) -> None:
 
 @service.method("sql.instances.clone")
 def clone_instance(call: Call) -> Body:
-    """CLONE into a new instance, as it is now or as of `pointInTime`; settings are the source's (gcp-foundation 5)."""
+    """CLONE into a new instance, as it is now or as of `pointInTime`; settings are the source's (gcp-foundation 5).
+
+    That the source is busy meanwhile, and that a moment outside the window is refused at once, is unverified.
+    """
     source_key, source = running(call)
     context = call.body.get("cloneContext") or {}
     name, project = str(context.get("destinationInstanceName") or ""), str(source["project"])
@@ -169,6 +172,7 @@ def restore_backup(call: Call) -> Body:
         raise invalid("The disk of the target instance is smaller than that of the backup's source.")
     with call.store.transaction():
         answer = start(call, "restore", "RESTORE_VOLUME", key, args=args)
+        # "unavailable meanwhile" (gcp-foundation section 5); that the state then reads MAINTENANCE is unverified
         changed(call.world, key, {**body, "state": "MAINTENANCE"})
     return answer
 
