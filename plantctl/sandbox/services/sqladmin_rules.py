@@ -1,6 +1,6 @@
 """Rules of Cloud SQL that no schema states. A refusal is a 400 with reason `invalid`.
 
-A rule has its source on its line; the words of a refusal are the real server's only where that is said, else unverified.
+A rule names its source; the words of a refusal are the real server's only where that is said, else unverified.
 """
 
 from __future__ import annotations
