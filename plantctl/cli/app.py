@@ -14,7 +14,8 @@ import typer
 
 from plantctl import __version__
 from plantctl.cli import backup, config, item, journal, lock, phase, rehearse, sandbox, status
-from plantctl.cli.options import Root, err, out, with_examples
+from plantctl.cli.options import Root, with_examples
+from plantctl.cli.output import err, out
 from plantctl.errors import PlantctlError, UsageError
 from plantctl.views.diagnostics import document, explain
 from plantctl.views.text import page_for

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plantctl.cli.options import err
+from plantctl.cli.output import err
 from plantctl.errors import TargetError, UsageError
 
 START_SPEED = "60"

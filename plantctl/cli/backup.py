@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plantctl.cli import compose
-from plantctl.cli.options import common, err, noun, out, show, verb
+from plantctl.cli.options import common, noun, verb
+from plantctl.cli.output import err, out, show
 
 if TYPE_CHECKING:
     from plantctl.engine.reader import Reader

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plantctl import settings as resolving
 from plantctl.cli import autostart
-from plantctl.cli.options import Common
+from plantctl.cli.output import Common
 from plantctl.errors import UsageError
 from plantctl.settings import Settings
 

@@ -9,7 +9,8 @@ import typer
 
 from plantctl import settings as resolving
 from plantctl.cli import compose
-from plantctl.cli.options import Common, common, noun, show, verb
+from plantctl.cli.options import common, noun, verb
+from plantctl.cli.output import Common, show
 
 app = noun("config", "Settings: flags, then PLANTCTL_* variables, then plant.toml, then defaults.")
 

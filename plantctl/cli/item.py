@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from plantctl.cli import compose
-from plantctl.cli.options import Common, common, noun, out, show, verb
+from plantctl.cli.options import common, noun, verb
+from plantctl.cli.output import Common, out, show
 
 app = noun("item", "Look at one item, or put a person's word on record.")
 
@@ -20,31 +21,20 @@ Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Who, why, whe
 @verb(app, "show", "plantctl item show database.instance.create")
 def show_item(ctx: typer.Context, item: Item) -> None:
     """Show an item's status, evidence and history. Reads the journal only."""
-    from plantctl.clock import SystemClock
-    from plantctl.engine.catalog import select
+    from plantctl.cli.report import report
     from plantctl.engine.reader import Reader
-    from plantctl.engine.status import history, status
+    from plantctl.engine.status import history
     from plantctl.views.tables import item_document, item_text
     from plantctl.views.text import page_for
 
     said = common(ctx)
     given = compose.settings(said)
-    catalog = compose.catalog(given)
-    select(catalog, only=(item,))
     reader = Reader.open(given.home)
     try:
-        report = status(
-            catalog,
-            reader,
-            binding=compose.known_binding(given),
-            now=SystemClock().now(),
-            environment=given.plant.environment,
-            items=(item,),
-        )
+        (line,) = report(given, reader, only=(item,)).items
         past = history(reader, item)
     finally:
         reader.close()
-    (line,) = report.items
     show(said, lambda: item_text(line, past, page_for(sys.stdout)), lambda: item_document(line, past))
 
 

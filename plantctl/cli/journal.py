@@ -7,7 +7,8 @@ import json
 import typer
 
 from plantctl.cli import compose
-from plantctl.cli.options import common, noun, out, show, verb
+from plantctl.cli.options import common, noun, verb
+from plantctl.cli.output import out, show
 
 app = noun("journal", "The record of what was done and proved.")
 

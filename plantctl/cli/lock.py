@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from plantctl.cli import compose
-from plantctl.cli.options import common, noun, out, show, verb
+from plantctl.cli.options import common, noun, verb
+from plantctl.cli.output import out, show
 
 app = noun("lock", "Who writes to this plant.")
 

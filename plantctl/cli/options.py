@@ -5,34 +5,18 @@ The common options may stand before the noun or after the verb; the later one wi
 
 from __future__ import annotations
 
-import sys
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
+from plantctl.cli.output import Common
+
 F = TypeVar("F", bound=Callable[..., Any])
 _META = "plantctl.common"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """The common options as typed. `form` is `human` or `json`; empty `config` and `home` mean the usual places."""
-
-    config: str = ""
-    home: str = ""
-    form: str = "human"
-    verbose: bool = False
-    debug: bool = False
-    yes: bool = False
-
-    @property
-    def json(self) -> bool:
-        """True when a script reads the output."""
-        return self.form == "json"
 
 
 def _common(
@@ -51,8 +35,9 @@ def _common(
 ) -> None: ...
 
 
-def _common_params() -> list[Any]:
-    return list(get_params_convertors_ctx_param_name_from_function(_common)[0])
+@functools.cache
+def _common_params() -> tuple[Any, ...]:
+    return tuple(get_params_convertors_ctx_param_name_from_function(_common)[0])
 
 
 class Command(TyperCommand):
@@ -153,25 +138,3 @@ SecretFiles = Annotated[
         show_default=False,
     ),
 ]
-
-
-def out(text: str) -> None:
-    """The result of a command, on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def err(text: str) -> None:
-    """Progress and remarks, on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
-def show(common: Common, text: Callable[[], str], document: Callable[[], Mapping[str, object]]) -> None:
-    """The result as text or as one JSON document."""
-    if not common.json:
-        out(text())
-        return
-    import json
-
-    out(json.dumps(document(), ensure_ascii=False, indent=2))

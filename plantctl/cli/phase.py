@@ -12,7 +12,6 @@ from plantctl.cli import compose
 from plantctl.cli.options import (
     Adopt,
     AllowRestart,
-    Common,
     NoNeeds,
     Only,
     Parallel,
@@ -21,9 +20,9 @@ from plantctl.cli.options import (
     SecretFiles,
     common,
     noun,
-    show,
     verb,
 )
+from plantctl.cli.output import Common, show
 from plantctl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from plantctl.cli import autostart, compose
-from plantctl.cli.options import Command, Common, Parallel, common, err, out, with_examples
+from plantctl.cli.options import Command, Parallel, common, with_examples
+from plantctl.cli.output import err, out
 from plantctl.cli.sandbox import Speed, checked_speed
 from plantctl.model.step import Outcome
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel: Parallel = 10) -> None:
     """Exit 0 when every item that has a step is in place, or waits for a person only."""
+    from plantctl.cli.report import show_checklist
     from plantctl.cli.running import Screen, announce, perform
     from plantctl.cli.sessions import writing
     from plantctl.engine.catalog import select
@@ -51,7 +52,8 @@ def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel:
     ):
         result = perform(work, selection, RunOptions(), common=said, screen=screen)
     if not said.json:
-        _status(said, given)
+        out("")
+        show_checklist(said, given)
     needs = {item: catalog.needs(item) for item in catalog.items}
     with_step = [item for item in catalog.entries if item in result.outcomes]
     good = not stop.requested and all(waits_only(item, result, needs) for item in with_step)
@@ -68,27 +70,6 @@ def waits_only(item: str, result: RunResult, needs: Mapping[str, Sequence[str]])
     if outcome is not Outcome.BLOCKED or error is None or error.reference != "needs-not-in-place":
         return False
     return all(waits_only(need, result, needs) for need in needs[item])
-
-
-def _status(said: Common, given: Any) -> None:
-    from plantctl.clock import SystemClock
-    from plantctl.engine.reader import Reader
-    from plantctl.engine.status import status
-    from plantctl.views.tables import status_text
-    from plantctl.views.text import page_for
-
-    reader = Reader.open(given.home)
-    try:
-        report = status(
-            compose.catalog(given),
-            reader,
-            binding=compose.known_binding(given),
-            now=SystemClock().now(),
-            environment=given.plant.environment,
-        )
-    finally:
-        reader.close()
-    out("\n" + status_text(report, page_for(sys.stdout)))
 
 
 def _words(rest: str, good: bool) -> str:

@@ -7,7 +7,7 @@ import sys
 import traceback
 from contextlib import suppress
 
-from plantctl.cli.options import Common, err
+from plantctl.cli.output import Common, err
 from plantctl.cli.sessions import Writing
 from plantctl.engine.catalog import Selection
 from plantctl.engine.item import RunOptions

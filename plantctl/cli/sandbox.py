@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from plantctl.cli import autostart, compose
-from plantctl.cli.options import Common, common, err, noun, out, show, verb
+from plantctl.cli.options import common, noun, verb
+from plantctl.cli.output import Common, err, out, show
 from plantctl.errors import TargetError, UsageError
 
 app = noun("sandbox", "The local Google Cloud: start it, look at it, point other tools at it.")

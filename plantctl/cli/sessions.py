@@ -10,7 +10,7 @@ from typing import Any
 
 from plantctl.cli import autostart
 from plantctl.cli.compose import ask, catalog
-from plantctl.cli.options import Common, err
+from plantctl.cli.output import Common, err
 from plantctl.clock import SystemClock, rfc3339
 from plantctl.engine.journal import Journal
 from plantctl.engine.lock import hold

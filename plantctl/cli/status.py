@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from plantctl.cli import compose
-from plantctl.cli.options import Phases, common, noun, show, verb
+from plantctl.cli.options import Phases, common, noun, verb
+from plantctl.cli.output import show
 
 app = noun("status", "What is proved, since when, by what; and which runs there were.")
 
@@ -22,30 +23,10 @@ app = noun("status", "What is proved, since when, by what; and which runs there 
 )
 def checklist(ctx: typer.Context, phases: Phases = None) -> None:
     """Show every item of the checklist, or of some phases, with its status and evidence. Reads the journal only."""
-    from plantctl.clock import SystemClock
-    from plantctl.engine.catalog import select
-    from plantctl.engine.reader import Reader
-    from plantctl.engine.status import status
-    from plantctl.views.tables import status_document, status_text
-    from plantctl.views.text import page_for
+    from plantctl.cli.report import show_checklist
 
     said = common(ctx)
-    given = compose.settings(said)
-    catalog = compose.catalog(given)
-    items = select(catalog, phases or (), with_needs=False).items
-    reader = Reader.open(given.home)
-    try:
-        report = status(
-            catalog,
-            reader,
-            binding=compose.known_binding(given),
-            now=SystemClock().now(),
-            environment=given.plant.environment,
-            items=items,
-        )
-    finally:
-        reader.close()
-    show(said, lambda: status_text(report, page_for(sys.stdout)), lambda: status_document(report))
+    show_checklist(said, compose.settings(said), phases or ())
 
 
 @verb(app, "runs", "plantctl status runs", "plantctl status runs --limit 5 --format json")
