@@ -29,10 +29,8 @@ def _job(ctx: Context, *, account: str, user: str, secret_id: str) -> Body:
     network = {"ip": ctx.fact(CREATE, "ip"), "ca": ctx.fact(CREATE, "ca")}
     digest = ctx.fact(PUSH, "digest")
     image = f"{ctx.plant.image_name}@{digest}" if isinstance(digest, str) else digest
-    body = desired.job(
-        ctx.plant, image=image, account=account, user=user, password=(secret_id, version), network=network
-    )
-    return body
+    password = (secret_id, version)
+    return desired.job(ctx.plant, image=image, account=account, user=user, password=password, network=network)
 
 
 def ops_job(ctx: Context) -> Body:
