@@ -80,3 +80,13 @@ class SandboxClock:
         # after a spell at max speed the sum is infinite: start anew, every earlier wait has ended by then
         base = 0.0 if math.isinf(self._elapsed_s) else self._elapsed_s
         return base + (time.monotonic() - self._since) * self._speed
+
+
+def pause(seconds: float) -> None:
+    """Wait in real time, for real work: a lock, a process that starts. Invented waits are operations."""
+    time.sleep(seconds)
+
+
+def wall() -> float:
+    """Seconds since the epoch by the machine's clock."""
+    return time.time()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import time
 import traceback
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import parse_qsl
 from plantctl.sandbox import enums, gates, media, partial, validate
 from plantctl.sandbox.access import permission_of
 from plantctl.sandbox.catalog import Catalog, Match, Spec
+from plantctl.sandbox.clock import pause
 from plantctl.sandbox.errors import ApiError, unimplemented
 from plantctl.sandbox.faults import Faults, Strike
 from plantctl.sandbox.resource import resource_of
@@ -125,7 +125,7 @@ class Gateway:
         if strike is None or strike.kind in ("stale", "lro_error", "truncate"):
             return None
         if strike.kind == "hang":
-            time.sleep(strike.number)
+            pause(strike.number)
             return None
         return _cut() if strike.kind == "reset" else _struck(strike, api)
 
@@ -136,7 +136,7 @@ class Gateway:
             elif strike.rule.when != "after_commit":
                 continue
             elif strike.kind == "hang":
-                time.sleep(strike.number)
+                pause(strike.number)
             elif strike.kind == "reset":
                 return _cut()
             elif strike.error is not None:

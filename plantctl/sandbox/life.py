@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from plantctl.sandbox.clock import pause
+
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 40.0
 LOG_LIMIT = 4_000_000
@@ -69,7 +71,7 @@ def down(home: Path, *, purge: bool = False) -> bool:
         while _holder(state):
             if time.monotonic() > end:
                 raise LifeError(f"the sandbox (pid {pid}) did not stop within {STOP_LIMIT_S:.0f} s; see {_log(state)}")
-            time.sleep(0.02)
+            pause(0.02)
         _await_end(pid)
     elif state.exists():
         _sweep(state)
@@ -94,7 +96,7 @@ def status(home: Path) -> dict[str, Any] | None:
             return found
         if time.monotonic() > end or not _holder(state):
             return None
-        time.sleep(0.02)
+        pause(0.02)
 
 
 @contextlib.contextmanager
@@ -107,7 +109,7 @@ def claim(state: Path) -> Iterator[None]:
             if time.monotonic() > end:  # not at once: somebody may only be looking who holds it
                 file.seek(0)
                 raise TakenError(f"a sandbox runs here already (pid {file.read().strip() or '?'}), in {state}")
-            time.sleep(0.05)
+            pause(0.05)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -135,7 +137,7 @@ def _await(process: subprocess.Popen[bytes], state: Path, log: Path) -> dict[str
                 if other is not None:
                     return other
             raise LifeError(f"the sandbox did not start (exit code {code}): {_last_words(log)}")
-        time.sleep(0.01)
+        pause(0.01)
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     raise LifeError(f"the sandbox did not answer within {START_LIMIT_S:.0f} s: {_last_words(log)}")
@@ -151,7 +153,7 @@ def _await_end(pid: int, limit_s: float = 5.0) -> None:
             os.kill(pid, 0)
         except ProcessLookupError:
             return
-        time.sleep(0.01)
+        pause(0.01)
 
 
 def _lock(file: IO[str]) -> bool:

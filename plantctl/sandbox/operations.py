@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from plantctl.sandbox import standard
+from plantctl.sandbox.clock import pause, wall
 from plantctl.sandbox.errors import RPC_CODE, ApiError
 from plantctl.sandbox.store import Body
 
@@ -136,7 +137,7 @@ class Operations:
             self._due.clear()
         end = time.monotonic() + 20
         while self._busy and time.monotonic() < end:
-            time.sleep(0.01)
+            pause(0.01)
 
     def resume(self) -> None:
         """After a restart: what was under way goes on with what is left of its duration."""
@@ -161,7 +162,7 @@ class Operations:
             op = self.get(key)
             if op is None or op.done or time.monotonic() >= end:
                 return op
-            time.sleep(0.01)
+            pause(0.01)
 
     def close(self) -> None:
         """Stop the timer; finishers under way end by themselves."""
@@ -255,9 +256,7 @@ def _new_name(kind: str, prefix: str) -> str:
     if kind == "sql":
         return str(uuid.uuid4())
     if kind == "compute":
-        return (
-            f"operation-{int(time.time() * 1000)}-{secrets.token_hex(6)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
-        )
+        return f"operation-{int(wall() * 1000)}-{secrets.token_hex(6)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
     if prefix.startswith("operations/"):  # serviceusage: operations/acf.p2-...; the caller chose the whole name
         return prefix
     tail = f"operations/{uuid.uuid4()}"

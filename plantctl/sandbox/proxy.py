@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from plantctl.sandbox.clock import wall
+
 HOSTS = re.compile(r"^(?:[a-z0-9-]+\.)?googleapis\.com$")
 LEAF_NAMES = ("*.googleapis.com", "googleapis.com", "*.google.com", "accounts.google.com", "oauth2.googleapis.com")
 HEAD_LIMIT = 65536
@@ -156,7 +158,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(wall(), UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
