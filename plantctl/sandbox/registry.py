@@ -16,6 +16,7 @@ SERVICES = (
     "storage",
     "storage_objects",
     "compute",
+    "compute_default_network",
     "servicenetworking",
     "vpcaccess",
     "sqladmin",
@@ -24,6 +25,7 @@ SERVICES = (
     "logging",
     "run",
     "run_executions",
+    "containeranalysis",
 )
 
 
