@@ -61,10 +61,10 @@ def _root(
 ) -> None: ...
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: Sequence[str], program: typer.Typer = app) -> int:
     """Run a command line and give its exit code; whatever goes wrong is told on stderr (and as JSON on stdout)."""
     try:
-        code = app(args=list(argv), prog_name="plantctl", standalone_mode=False)
+        code = program(args=list(argv), prog_name="plantctl", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except PlantctlError as error:

@@ -9,7 +9,7 @@ import typer
 
 from plantctl.cli import autostart, compose
 from plantctl.cli.options import Command, Parallel, common, with_examples
-from plantctl.cli.output import err, out
+from plantctl.cli.output import err
 from plantctl.cli.sandbox import Speed, checked_speed
 from plantctl.model.step import Outcome
 
@@ -51,12 +51,13 @@ def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel:
         stop.on_signals(announce),
     ):
         result = perform(work, selection, RunOptions(), common=said, screen=screen)
-    if not said.json:
-        out("")
-        show_checklist(said, given)
+    if result.finished.outcome == "interrupted":
+        err("plantctl rehearse goes on from here; plantctl sandbox down stops the sandbox")
+        raise typer.Exit(result.exit_code)
+    show_checklist(said, given, after_run=True)
     needs = {item: catalog.needs(item) for item in catalog.items}
     with_step = [item for item in catalog.entries if item in result.outcomes]
-    good = not stop.requested and all(waits_only(item, result, needs) for item in with_step)
+    good = all(waits_only(item, result, needs) for item in with_step)
     err(_words(str(told["rest"]), good))
     raise typer.Exit(0 if good else result.exit_code or 1)
 
@@ -73,11 +74,12 @@ def waits_only(item: str, result: RunResult, needs: Mapping[str, Sequence[str]])
 
 
 def _words(rest: str, good: bool) -> str:
-    head = "the rehearsal is through" if good else "the rehearsal did not come through: what failed is said above"
+    head = "the rehearsal is through" if good else "the rehearsal did not come through: see above what failed"
     return f"""
-{head}; the sandbox goes on at {rest}
+{head}
+the sandbox goes on at {rest}
   plantctl item show database.instance.create    what was proved of an item
   plantctl status runs                           what was run
-  eval "$(plantctl sandbox env)"                 then the real gcloud sees this plant
+  eval "$(plantctl sandbox env)"                 gcloud sees this plant then
   plantctl rehearse                              again: nothing is written
-  plantctl sandbox down                          stops it; with --purge its data goes too"""
+  plantctl sandbox down                          stop it (--purge: data too)"""

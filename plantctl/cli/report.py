@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 
 from plantctl.cli import compose
-from plantctl.cli.output import Common, show
+from plantctl.cli.output import Common, out, show
 from plantctl.clock import SystemClock
 from plantctl.engine.catalog import select
 from plantctl.engine.reader import Reader
@@ -34,13 +35,18 @@ def report(given: Settings, reader: Reader, phases: Sequence[str] = (), *, only:
     )
 
 
-def show_checklist(common: Common, given: Settings, phases: Sequence[str] = ()) -> None:
-    """Print it."""
+def show_checklist(common: Common, given: Settings, phases: Sequence[str] = (), *, after_run: bool = False) -> None:
+    """Print it; after a run as one more line of JSON, or after an empty line."""
     reader = Reader.open(given.home)
     try:
         found = report(given, reader, phases)
     finally:
         reader.close()
+    if after_run and common.json:
+        out(json.dumps(status_document(found), ensure_ascii=False))
+        return
+    if after_run:
+        out("")
     show(common, lambda: status_text(found, page_for(sys.stdout)), lambda: status_document(found))
 
 

@@ -9,13 +9,13 @@ LOGIN = "gcloud auth application-default login"
 
 
 def account_of(target: Target) -> str:
-    """The account whose credentials a target uses, in words; asks no API.
+    """The account whose credentials a target uses, in words; asks no API. Empty where no credentials are needed.
 
     TargetError without Application Default Credentials (`no-credentials`), and when their project, or that of the
     environment, is not the target's (`wrong-project`).
     """
     if target.local:
-        return "the sandbox's owner"
+        return ""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
 
@@ -25,7 +25,7 @@ def account_of(target: Target) -> str:
         raise TargetError(
             "there are no Google credentials on this machine",
             cause=str(error).split("\n", 1)[0].split(". ")[0],
-            hint=f'type `{LOGIN}`, or set target = "sandbox" in plant.toml',
+            hint=f"type `{LOGIN}`; for a service account, set `impersonate` in plant.toml",
             reference="no-credentials",
         ) from None
     if resolved and resolved != target.project:
