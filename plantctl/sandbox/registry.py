@@ -24,6 +24,7 @@ SERVICES = (
     "cloudbuild",
     "logging",
     "run",
+    "pubsub",
     "run_executions",
     "containeranalysis",
 )

@@ -96,3 +96,14 @@ def sandbox(sandbox_app: App) -> Iterator[Sandbox]:
     box.reset()
     yield box
     box.close()
+
+
+@pytest.fixture(scope="session")
+def plane_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """One in-process sandbox with a data plane for the whole run; its servers start when they are needed."""
+    app = App(tmp_path_factory.mktemp("plane"), speed=math.inf, plane=True, strict=True)
+    app.start()
+    yield app
+    if app.world.plane is not None:
+        app.world.plane.purge()
+    app.stop()

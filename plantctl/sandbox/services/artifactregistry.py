@@ -170,6 +170,9 @@ def push(world: World, image: str, digest: str, size_bytes: int) -> None:
     if f"{base}/versions/{digest}" not in world.store:
         body = {"name": version, "createTime": now, "updateTime": now, "metadata": {"imageSizeBytes": str(size_bytes)}}
         world.store.put(f"{base}/versions/{digest}", body)
+        if _scanning(world, project, live)["enablementState"] == "SCANNING_ACTIVE":
+            # the scan follows the push, and only a push (Artifact Analysis documentation, automatic scanning)
+            world.store.put(f"artifact-scan/{version}", {"repository": name, "digest": digest})
     if tag:
         world.store.put(tag_key, {"name": f"{name}/packages/{package}/tags/{tag}", "version": version})
 
@@ -232,6 +235,17 @@ def _docker_images(world: World, repository: str) -> list[Body]:
             }
         )
     return found
+
+
+def scanned_images(world: World, project: str) -> list[Body]:
+    """Images of a project whose push was followed by a scan, as `dockerImages` shows them."""
+    scans = [scan for _, scan in world.store.list(f"artifact-scan/projects/{project}/")]
+    return [
+        image
+        for repository in dict.fromkeys(scan["repository"] for scan in scans)
+        for image in _docker_images(world, repository)
+        if any(image["uri"].endswith(f"@{scan['digest']}") for scan in scans)
+    ]
 
 
 @service.method(f"{REPOSITORIES}.dockerImages.list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from itertools import pairwise
 
 from plantctl.sandbox import errors, standard
 from plantctl.sandbox.dataplane.build_context import BuildError
@@ -19,6 +20,7 @@ service = Service("cloudbuild", versions=("v1",))
 
 BUILDS = "cloudbuild.projects.locations.builds"
 METADATA = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
+DOCKER = "gcr.io/cloud-builders/docker"
 OWN_LOGS = {"CLOUD_LOGGING_ONLY", "NONE"}
 
 
@@ -47,6 +49,7 @@ def create_build(call: Call) -> Body:
     source = body.get("source", {}).get("storageSource")
     if not source:
         raise errors.invalid("The sandbox builds from build.source.storage_source only.", "build.source")
+    docker_build(body)
     identity = str(uuid.uuid4())
     now = call.clock.rfc3339()
     build: Body = {
@@ -86,24 +89,55 @@ def _check_logs(body: Body, options: Body) -> None:
         )
 
 
+def docker_build(body: Body) -> tuple[str, dict[str, str]]:
+    """(Dockerfile, build arguments) of the one docker step of a build; 400 for steps that the sandbox cannot run."""
+    steps = body.get("steps") or []
+    if not steps:
+        raise errors.invalid("invalid build: invalid build: no build steps specified", "build.steps")
+    name, words = str(steps[0].get("name", "")), [str(word) for word in steps[0].get("args") or []]
+    if len(steps) > 1 or not name.startswith(DOCKER) or words[:1] != ["build"]:
+        raise errors.invalid(f"The sandbox runs one step, {DOCKER} build.", "build.steps")
+    dockerfile, arguments = "Dockerfile", {}
+    for option, value in pairwise([*words[1:], ""]):
+        if option in ("-f", "--file"):
+            dockerfile = value
+        elif option.startswith("--file="):
+            dockerfile = option.split("=", 1)[1]
+        elif option == "--build-arg":
+            key, _, given = value.partition("=")
+            arguments[key] = given
+    return dockerfile, arguments
+
+
 @service.finisher("build", slow=True)
 def finish_build(world: World, op: Operation) -> Body:
     """Fetch, build, push, each with the build account's rights; the result names the digest (Build.results)."""
     build = world.store.get(op.target)
     if build is None:
         raise errors.not_found("The build is gone.")
+    if build["status"] == "CANCELLED":
+        return _cancelled(world, op, build)
     build |= {"status": "WORKING", "startTime": world.clock.rfc3339()}
     world.store.put(op.target, build)
     try:
         image, digest = _run(world, op, build)
     except errors.ApiError as error:
         return _failed(world, op, build, error)
+    if (world.store.get(op.target) or build)["status"] == "CANCELLED":
+        return _cancelled(world, op, build)
     now = world.clock.rfc3339()
     pushed = [{"name": image, "digest": digest, "pushTiming": {"startTime": now, "endTime": now}}]
     build |= {"status": "SUCCESS", "finishTime": now, "results": {"images": pushed, "buildStepImages": []}}
     world.store.put(op.target, build)
     op.metadata = {"@type": METADATA, "build": build}
     return build
+
+
+def _cancelled(world: World, op: Operation, build: Body) -> Body:
+    build |= {"status": "CANCELLED", "finishTime": world.clock.rfc3339()}
+    world.store.put(op.target, build)
+    op.metadata = {"@type": METADATA, "build": build}
+    raise errors.ApiError("CANCELLED", "Build cancelled")
 
 
 def _run(world: World, op: Operation, build: Body) -> tuple[str, str]:
@@ -121,7 +155,8 @@ def _run(world: World, op: Operation, build: Body) -> tuple[str, str]:
     if world.plane is None:
         raise _fault("LOGGING_FAILURE", "this sandbox runs without a data plane")
     try:
-        built = world.plane.images.build(data)
+        dockerfile, arguments = docker_build(build)
+        built = world.plane.images.build(data, dockerfile=dockerfile, build_args=arguments)
     except BuildError as error:
         _log(world, op, list(error.log_lines))
         raise _fault("USER_BUILD_STEP", str(error)) from None
@@ -188,6 +223,18 @@ def get_build(call: Call) -> Body:
     if found is None:
         raise errors.not_found("Requested entity was not found.")
     return found
+
+
+@service.method(f"{BUILDS}.cancel", "cloudbuild.projects.builds.cancel")
+def cancel_build(call: Call) -> Body:
+    """What has ended stays as it is, and cannot be cancelled (cloudbuild reference)."""
+    key = _key(call)
+    found = call.store.get(key)
+    if found is None:
+        raise errors.not_found("Requested entity was not found.")
+    if found["status"] not in ("QUEUED", "WORKING"):
+        raise errors.failed_precondition("Cannot cancel build that is already finished.")
+    return call.store.put(key, {**found, "status": "CANCELLED"})
 
 
 @service.method(f"{BUILDS}.list", "cloudbuild.projects.builds.list")

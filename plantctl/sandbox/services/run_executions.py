@@ -1,45 +1,73 @@
 """Executions of Cloud Run jobs: the image's entry point really runs, with the template's environment and identity.
 
-Before it starts, what breaks real deployments is checked: image, secrets, service account, way into the network.
+Tasks run one after the other; one that fails is tried again as often as `maxRetries` says.
 """
 
 from __future__ import annotations
 
-import base64
-import re
 import secrets
+import time
 import uuid
-from typing import Any
 
 from plantctl.sandbox import errors, standard
-from plantctl.sandbox.dataplane.forward import ForwardSet
+from plantctl.sandbox.clock import pause
+from plantctl.sandbox.dataplane.build_context import BuildError
+from plantctl.sandbox.dataplane.error import DataPlaneError
 from plantctl.sandbox.dataplane.metadata import Identity
 from plantctl.sandbox.dataplane.process import Launch
 from plantctl.sandbox.durations import DURATIONS
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Body, Call, World
-from plantctl.sandbox.services import artifactregistry
+from plantctl.sandbox.services import run_instances
 from plantctl.sandbox.services.logging import from_line, write_entry
 from plantctl.sandbox.services.run import JOBS, TYPE, ready, service
 
 EXECUTIONS = f"{JOBS}.executions"
-SQL_PORT = 5432
+CANNOT_START = (errors.ApiError, BuildError, DataPlaneError, KeyError, OSError, ValueError)
+"""What a launch raises (ProcessPlane.run): the execution fails with its words."""
 
 
 @service.method(f"{JOBS}.run")
 def run_job(call: Call) -> Body:
     """Each call makes an execution: no natural key (hazards section 2). Overrides hold for this execution only."""
-    key = f"run/{call.name()}"
+    return start_execution(call, f"run/{call.name()}", call.body.get("overrides") or {})
+
+
+def start_execution(call: Call, key: str, overrides: Body) -> Body:
+    """Make an execution of the job under this key and start it; gives the operation's first answer."""
     job = call.store.get(key)
     if job is None:
-        raise errors.not_found(f'job "{call.name()}" not found')
+        raise errors.not_found(f'job "{key.removeprefix("run/")}" not found')
     given_etag = call.body.get("etag")
-    if given_etag and given_etag != job["etag"]:
+    if given_etag and standard.stale(given_etag, job["etag"]):
         raise errors.aborted("Conflict for resource: version mismatch.")
+    if call.body.get("validateOnly"):
+        return {"name": "", "done": True, "response": {"@type": f"{TYPE}.Execution"}}
+    body = _new(call, key, job, overrides)
+    identity, now = body["name"].rsplit("/", 1)[1], body["createTime"]
+    call.store.put(f"run/{body['name']}", body)
+    job["executionCount"] = job.get("executionCount", 0) + 1
+    job["latestCreatedExecution"] = {"name": identity, "createTime": now, "completionStatus": "EXECUTION_RUNNING"}
+    call.store.put(key, job)
+    return call.operations.start(
+        call,
+        kind="lro",
+        finisher="run.execute",
+        duration_s=DURATIONS[f"{JOBS}.run"],
+        name="/".join(body["name"].split("/")[:4]),
+        project=body["name"].split("/")[1],
+        target=f"run/{body['name']}",
+        metadata={"@type": f"{TYPE}.Execution", **body},
+        response_type=f"{TYPE}.Execution",
+        args={"key": f"run/{body['name']}", "job": key},
+    )
+
+
+def _new(call: Call, key: str, job: Body, overrides: Body) -> Body:
     identity = f"{key.rsplit('/', 1)[1]}-{secrets.token_hex(3)[:5]}"
-    name = f"{call.name()}/executions/{identity}"
+    name = f"{key.removeprefix('run/')}/executions/{identity}"
     now = call.clock.rfc3339()
-    template = _overridden(job["template"], call.body.get("overrides") or {})
+    template = _overridden(job["template"], overrides)
     body: Body = {
         "name": name,
         "uid": str(uuid.uuid4()),
@@ -48,31 +76,17 @@ def run_job(call: Call) -> Body:
         "createTime": now,
         "updateTime": now,
         "launchStage": job["launchStage"],
-        "job": call.name().rsplit("/", 1)[1],
-        "parallelism": 1,
+        "job": key.rsplit("/", 1)[1],
+        "parallelism": template.get("parallelism") or template["taskCount"],
         "taskCount": template["taskCount"],
         "template": template["template"],
         "reconciling": True,
         "conditions": [{"type": "Completed", "state": "CONDITION_PENDING", "lastTransitionTime": now}],
         "labels": {**job.get("labels", {}), **template.get("labels", {})},
-        "logUri": f"https://console.cloud.google.com/logs/viewer?project={call.project}&execution={identity}",
+        "logUri": f"https://console.cloud.google.com/logs/viewer?project={name.split('/')[1]}&execution={identity}",
     }
     body["etag"] = f'"{standard.etag(body)}"'
-    call.store.put(f"run/{name}", body)
-    job["executionCount"] = job.get("executionCount", 0) + 1
-    job["latestCreatedExecution"] = {"name": identity, "createTime": now, "completionStatus": "EXECUTION_RUNNING"}
-    call.store.put(key, job)
-    return call.operations.start(
-        call,
-        kind="lro",
-        finisher="run.execute",
-        duration_s=DURATIONS.get(call.method.id, 15.0),
-        name="/".join(name.split("/")[:4]),
-        target=f"run/{name}",
-        metadata={"@type": f"{TYPE}.Execution", **body},
-        response_type=f"{TYPE}.Execution",
-        args={"key": f"run/{name}", "job": key},
-    )
+    return body
 
 
 def _overridden(template: Body, overrides: Body) -> Body:
@@ -100,79 +114,102 @@ def _overridden(template: Body, overrides: Body) -> Body:
 @service.finisher("execute", slow=True)
 def finish_execution(world: World, op: Operation) -> Body:
     """Runs the container to its end; the operation's response is the execution, its error why it failed."""
-    body = world.store.get(op.args["key"])
-    if body is None:
-        raise errors.not_found("The execution was deleted.")
-    if body.get("completionTime"):  # run again after a restart of the sandbox
-        return body
-    started = world.clock.rfc3339()
-    try:
-        code, reason = _run(world, op, body)
-    except errors.ApiError as error:
-        code, reason = -1, error.message
-    live = world.store.get(op.args["key"]) or body
-    if _cancelled(live):
-        code, reason = -1, "The execution was cancelled."
-    done = _completed(world, live, started, code, reason)
     with world.store.transaction():
+        body = world.store.get(op.args["key"])
+        if body is None:
+            raise errors.not_found("The execution was deleted.")
+        if body.get("completionTime"):  # it ended just before the sandbox was restarted
+            return body
+        # a start time without an end: the sandbox that ran it is gone, and its processes with it
+        lost = "startTime" in body
+        body |= {"startTime": world.clock.rfc3339(), "runningCount": 1}
+        world.store.put(op.args["key"], body)
+    counts = {"succeededCount": 0, "failedCount": 0, "cancelledCount": 0, "retriedCount": 0}
+    try:
+        message = "The execution was lost when the sandbox stopped." if lost else _tasks(world, op, body, counts)
+    except CANNOT_START as error:
+        message = error.message if isinstance(error, errors.ApiError) else str(error)
+    if message and not counts["cancelledCount"]:
+        counts["failedCount"] = counts["failedCount"] or 1
+    with world.store.transaction():
+        done = _completed(world, world.store.get(op.args["key"]) or body, counts, message)
         world.store.put(op.args["key"], done)
-        _tell_job(world, op.args["job"], done, code)
+        _tell_job(world, op.args["job"], done, succeeded=not message)
     op.metadata = {"@type": f"{TYPE}.Execution", **done}
-    if code != 0:
+    if message:
         # the operation fails with the execution; its message is the condition's
-        raise errors.ApiError("UNKNOWN", done["conditions"][0]["message"])
+        raise errors.ApiError("CANCELLED" if counts["cancelledCount"] else "UNKNOWN", message)
     return done
 
 
-def _completed(world: World, body: Body, started: str, code: int, reason: str) -> Body:
+def _completed(world: World, body: Body, counts: dict[str, int], message: str) -> Body:
     now = world.clock.rfc3339()
-    count = {"succeededCount": 1} if code == 0 else {"cancelledCount": 1} if _cancelled(body) else {"failedCount": 1}
-    condition: Body = ready(world, "CONDITION_SUCCEEDED" if code == 0 else "CONDITION_FAILED")
+    condition = ready(world, "CONDITION_FAILED" if message else "CONDITION_SUCCEEDED")
     condition["type"] = "Completed"
-    if code != 0:
-        condition["executionReason"] = "CANCELLED" if _cancelled(body) else "NON_ZERO_EXIT_CODE"
-        condition["message"] = reason or f"Task {body['name'].rsplit('/', 1)[1]}-task0 failed with exit code {code}."
+    if message:
+        condition["executionReason"] = "CANCELLED" if counts["cancelledCount"] else "NON_ZERO_EXIT_CODE"
+        condition["message"] = message
+    body.pop("runningCount", None)
     return {
-        **body, **count, "startTime": started, "completionTime": now, "updateTime": now,
+        **body, **{key: count for key, count in counts.items() if count}, "completionTime": now, "updateTime": now,
         "reconciling": False, "observedGeneration": "1", "conditions": [condition],
     }  # fmt: skip
 
 
-def _cancelled(body: Body) -> bool:
-    return "sandbox/cancel" in body.get("annotations", {})
-
-
-def _tell_job(world: World, key: str, execution: Body, code: int) -> None:
+def _tell_job(world: World, key: str, execution: Body, *, succeeded: bool) -> None:
     job = world.store.get(key)
     name = execution["name"].rsplit("/", 1)[1]
     if job is not None and job.get("latestCreatedExecution", {}).get("name") == name:
         job["latestCreatedExecution"] |= {
             "completionTime": execution["completionTime"],
-            "completionStatus": "EXECUTION_SUCCEEDED" if code == 0 else "EXECUTION_FAILED",
+            "completionStatus": "EXECUTION_SUCCEEDED" if succeeded else "EXECUTION_FAILED",
         }
         world.store.put(key, job)
 
 
-def _run(world: World, op: Operation, body: Body) -> tuple[int, str]:
+def _tasks(world: World, op: Operation, body: Body, counts: dict[str, int]) -> str:
+    """Run every task; empty, or why the execution failed. Counts them as it goes."""
+    retries = int(body["template"]["maxRetries"])
+    for index in range(int(body["taskCount"])):
+        for attempt in range(retries + 1):
+            if _cancelled(world, op):
+                counts["cancelledCount"] = 1
+                return "The execution was cancelled."
+            code = _attempt(world, op, body, index, attempt)
+            if code == 0:
+                counts["succeededCount"] += 1
+                break
+            if attempt < retries:
+                counts["retriedCount"] += 1
+        else:
+            if _cancelled(world, op):
+                counts["cancelledCount"] = 1
+                return "The execution was cancelled."
+            counts["failedCount"] += 1
+            task = f"{body['name'].rsplit('/', 1)[1]}-task{index}"
+            return f"Task {task} failed with exit code: {code} and message: The container exited with an error."
+    return ""
+
+
+def _cancelled(world: World, op: Operation) -> bool:
+    return f"run-cancel/{op.args['key']}" in world.store
+
+
+def _attempt(world: World, op: Operation, body: Body, index: int, attempt: int) -> int:
     if world.plane is None:
         raise errors.failed_precondition("This sandbox runs without a data plane: nothing can be executed.")
-    template = body["template"]
+    template, name = body["template"], body["name"]
     container = template["containers"][0]
-    digest = _image(world, op.project, container["image"])
-    env = _environment(world, op.project, template, container)
-    name = body["name"]
-    execution = name.rsplit("/", 1)[1]
-    env |= {
+    env = run_instances.environment(world, op.project, template, container) | {
         "CLOUD_RUN_JOB": str(body["job"]),
-        "CLOUD_RUN_EXECUTION": execution,
-        "CLOUD_RUN_TASK_INDEX": "0",
-        "CLOUD_RUN_TASK_ATTEMPT": "0",
+        "CLOUD_RUN_EXECUTION": name.rsplit("/", 1)[1],
+        "CLOUD_RUN_TASK_INDEX": str(index),
+        "CLOUD_RUN_TASK_ATTEMPT": str(attempt),
         "CLOUD_RUN_TASK_COUNT": str(body["taskCount"]),
     }
-    forwards = open_ways(world, op.project, template)
     running = world.plane.processes.run(
         Launch(
-            digest=digest,
+            digest=run_instances.image_digest(world, op.project, container["image"]),
             identity=Identity(
                 service_account=template["serviceAccount"],
                 project_id=op.project,
@@ -182,111 +219,26 @@ def _run(world: World, op: Operation, body: Body) -> tuple[int, str]:
             command=tuple(container.get("command", ())),
             args=tuple(container.get("args", ())),
             env=env,
-            forwards=forwards,
+            files=run_instances.secret_files(world, op.project, template, container),
+            forwards=run_instances.open_ways(world, op.project, template),
             timeout_s=float(str(template["timeout"]).rstrip("s")),
-            on_line=lambda stream, line: _log(world, op, body, stream, line),
+            workdir=container.get("workingDir"),
+            on_line=lambda stream, line: _log(world, op, body, index, stream, line),
         )
     )
     world.plane.remember(op.args["key"], running)
+    if _cancelled(world, op):  # asked for between the look and the start
+        world.plane.stop(op.args["key"])
     code = running.wait()
-    return (code if code is not None else -1), ""
+    return -1 if code is None else code
 
 
-def _image(world: World, project: str, image: str) -> str:
-    found = artifactregistry.resolve(world, image)
-    if found is None:
-        raise errors.not_found(f"Image '{image}' not found.")
-    key, digest = found
-    if key.split("/")[2] != project:
-        agent = f"service-{world.project_number(project)}@serverless-robot-prod.iam.gserviceaccount.com"
-        if not world.access.allows(f"serviceAccount:{agent}", "artifactregistry.repositories.downloadArtifacts", key):
-            message = f"Google Cloud Run Service Agent {agent} must have permission to read the image, {image}."
-            raise errors.denied(message)
-    return digest
-
-
-def _environment(world: World, project: str, template: Body, container: Body) -> dict[str, str]:
-    """Plain values, and secrets as they are now: the job's account needs the accessor role on each (hazards U04)."""
-    env: dict[str, str] = {}
-    for entry in container.get("env", []):
-        reference: Any = entry.get("valueSource", {}).get("secretKeyRef")
-        if reference is None:
-            env[entry["name"]] = str(entry.get("value", ""))
-        else:
-            env[entry["name"]] = read_secret(world, project, template["serviceAccount"], reference)
-    return env
-
-
-def read_secret(world: World, project: str, account: str, reference: Body) -> str:
-    """The value of a secretKeyRef for an account; raises in Cloud Run's words when it may not or cannot be read."""
-    given = world.canonical(str(reference["secret"]))
-    name = given if given.startswith("projects/") else f"projects/{project}/secrets/{given}"
-    version = str(reference.get("version") or "latest")
-    key = f"secretmanager/{name}"
-    shown = f"{name}/versions/{version}"
-    if not world.access.allows(f"serviceAccount:{account}", "secretmanager.versions.access", key):
-        message = f"Permission denied on secret: {shown} for Revision service account {account}."
-        raise errors.denied(
-            f"{message} The service account used must be granted the 'Secret Manager Secret Accessor' role."
-        )
-    if version == "latest":
-        version = str(max((int(k.rsplit("/", 1)[1]) for k, _ in world.store.list(f"{key}/versions/")), default=0))
-    found = world.store.get(f"{key}/versions/{version}")
-    if found is None or found["state"] != "ENABLED":
-        state = found["state"] if found else "not found"
-        raise errors.failed_precondition(f"Secret version {shown} is {state}.")
-    return base64.b64decode(found["sandboxPayload"]).decode()
-
-
-def open_ways(world: World, project: str, template: Body) -> ForwardSet:
-    """Forwarders to the project's private servers, if the template has VPC access and the peering is ACTIVE.
-
-    Every reserved address gets a stand-in: one that leads to the server, or one where nothing listens.
-    """
-    assert world.plane is not None
-    ways = world.plane.forwards()
-    network = _reachable_network(world, project, template.get("vpcAccess") or {})
-    for key, instance in world.store.list(f"sqladmin/projects/{project}/instances/"):
-        if not re.fullmatch(r"sqladmin/projects/[^/]+/instances/[^/]+", key):
-            continue
-        private = [a["ipAddress"] for a in instance.get("ipAddresses", []) if a["type"] == "PRIVATE"]
-        if not private:
-            continue
-        home = str(instance["settings"].get("ipConfiguration", {}).get("privateNetwork", ""))
-        port = world.plane.sql_port(project, instance["name"])
-        if network and port and world.canonical(home) == network and peered(world, network):
-            ways.open(private[0], SQL_PORT, ("127.0.0.1", port))
-        else:
-            ways.unreachable(private[0])
-    return ways
-
-
-def _reachable_network(world: World, project: str, access: Body) -> str:
-    """The network that a template reaches: by a READY connector or by interfaces of its own; empty when none."""
-    if access.get("connector"):
-        given = world.canonical(str(access["connector"]))
-        found = world.store.get(f"vpcaccess/{given}")
-        if found is None or found.get("state") != "READY":
-            return ""
-        return f"projects/{given.split('/')[1]}/global/networks/{str(found.get('network', '')).rsplit('/', 1)[-1]}"
-    for interface in access.get("networkInterfaces") or []:
-        name = str(interface.get("network") or "").rsplit("/", 1)[-1]
-        if name:
-            return f"projects/{project}/global/networks/{name}"
-    return ""
-
-
-def peered(world: World, network: str) -> bool:
-    """True while the network's private services access peering is ACTIVE."""
-    live = world.store.get(f"compute/{network}") or {}
-    return any(
-        p["name"] == "servicenetworking-googleapis-com" and p["state"] == "ACTIVE" for p in live.get("peerings", [])
-    )
-
-
-def _log(world: World, op: Operation, body: Body, stream: str, line: str) -> None:
+def _log(world: World, op: Operation, body: Body, index: int, stream: str, line: str) -> None:
     execution = body["name"].rsplit("/", 1)[1]
-    labels = {"run.googleapis.com/execution_name": execution, "run.googleapis.com/task_index": "0"}
+    labels = {
+        "run.googleapis.com/execution_name": execution,
+        "run.googleapis.com/task_index": str(index),
+    }
     entry = {
         "logName": f"projects/{op.project}/logs/run.googleapis.com%2F{stream}",
         "resource": {
@@ -299,13 +251,18 @@ def _log(world: World, op: Operation, body: Body, stream: str, line: str) -> Non
     write_entry(world, op.project, {**entry, **parsed})
 
 
+def _execution(call: Call) -> tuple[str, Body]:
+    key = f"run/{call.name()}"
+    found = call.store.get(key)
+    if found is None:
+        raise errors.not_found(f'execution "{call.name()}" not found')
+    return key, found
+
+
 @service.method(f"{EXECUTIONS}.get")
 def get_execution(call: Call) -> Body:
     """One execution."""
-    found = call.store.get(f"run/{call.name()}")
-    if found is None:
-        raise errors.not_found(f'execution "{call.name()}" not found')
-    return found
+    return _execution(call)[1]
 
 
 @service.method(f"{EXECUTIONS}.list")
@@ -317,17 +274,62 @@ def list_executions(call: Call) -> Body:
 
 @service.method(f"{EXECUTIONS}.cancel")
 def cancel_execution(call: Call) -> Body:
-    """SIGTERM, and SIGKILL after ten seconds, as Cloud Run ends an instance."""
-    key = f"run/{call.name()}"
+    """SIGTERM, and SIGKILL after ten seconds, as Cloud Run ends an instance; refused when it has ended."""
+    return start_cancel(call, f"run/{call.name()}")
+
+
+def start_cancel(call: Call, key: str) -> Body:
+    """Ask for the end of an execution; gives the operation's first answer."""
     body = call.store.get(key)
     if body is None:
-        raise errors.not_found(f'execution "{call.name()}" not found')
+        raise errors.not_found(f'execution "{key.removeprefix("run/")}" not found')
+    if body.get("completionTime"):  # unverified: Google's words for it
+        raise errors.failed_precondition("The execution has already completed.")
+    call.store.put(f"run-cancel/{key}", {"by": call.email})
+    return _begin(call, key, "cancel", body, slow_s=0.0)
+
+
+def _begin(call: Call, key: str, verb: str, body: Body, slow_s: float) -> Body:
+    return call.operations.start(
+        call,
+        kind="lro",
+        finisher=f"run.{verb}",
+        duration_s=slow_s,
+        name="/".join(key.split("/")[1:5]),
+        project=key.split("/")[2],
+        target=key,
+        metadata={"@type": f"{TYPE}.Execution", **body},
+        response_type=f"{TYPE}.Execution",
+        args={"key": key, "body": body},
+    )
+
+
+@service.finisher("cancel", slow=True)
+def finish_cancel(world: World, op: Operation) -> Body:
+    """Stop what runs and wait until the execution says so."""
+    if world.plane is not None:
+        world.plane.stop(op.args["key"])
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        body = world.store.get(op.args["key"])
+        if body is None or body.get("completionTime"):
+            return body or {}
+        pause(0.02)
+    raise errors.ApiError("DEADLINE_EXCEEDED", "The execution did not end.")
+
+
+@service.method(f"{EXECUTIONS}.delete")
+def delete_execution(call: Call) -> Body:
+    """Refused while it runs (run v2 reference)."""
+    key, body = _execution(call)
     if not body.get("completionTime"):
-        body.setdefault("annotations", {})["sandbox/cancel"] = "requested"
-        call.store.put(key, body)
-        if call.world.plane is not None:
-            call.world.plane.stop(key)
-    found = [op for op in call.operations.of_target(key) if op.method_id == f"{JOBS}.run"]
-    if not found:
-        raise errors.not_found(f'the operation of execution "{call.name()}" was not found')
-    return found[-1].render()
+        raise errors.failed_precondition("The execution is still running; cancel it first.")
+    return _begin(call, key, "delete_execution", body, DURATIONS[f"{EXECUTIONS}.delete"])
+
+
+@service.finisher("delete_execution")
+def finish_delete_execution(world: World, op: Operation) -> Body:
+    """Gone."""
+    world.store.delete(op.args["key"])
+    world.store.delete(f"run-cancel/{op.args['key']}")
+    return {**op.args["body"], "deleteTime": world.clock.rfc3339()}
