@@ -130,7 +130,7 @@ def make_job(box: Sandbox, job_id: str, image: str, **template: Any) -> None:
 def start(box: Sandbox, job_id: str, *args: str, **overrides: Any) -> dict[str, Any]:
     """Run a job with these arguments; the operation's first answer."""
     change = {"args": list(args), **overrides}
-    body = {"overrides": {"containerOverrides": [change]}} if args or overrides else {}
+    body: dict[str, Any] = {"overrides": {"containerOverrides": [change]}} if args or overrides else {}
     return dict(box.ok("POST", f"run/v2/{LOCATION}/jobs/{job_id}:run", body))
 
 
