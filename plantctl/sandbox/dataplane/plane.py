@@ -10,6 +10,7 @@ from plantctl.sandbox.dataplane.error import DataPlaneError
 from plantctl.sandbox.dataplane.forward import ForwardLoop, ForwardSet
 from plantctl.sandbox.dataplane.image import ImageStore
 from plantctl.sandbox.dataplane.metadata import Mint
+from plantctl.sandbox.dataplane.places import remove_place_for
 from plantctl.sandbox.dataplane.postgres import PostgresPlane
 from plantctl.sandbox.dataplane.process import ProcessPlane
 from plantctl.sandbox.dataplane.running import Running
@@ -28,6 +29,7 @@ class DataPlane:
 
     def __init__(self, root: Path, mint: Mint) -> None:
         root.mkdir(parents=True, exist_ok=True)
+        self._root = root
         self.postgres = PostgresPlane(root / "postgres")
         self.images = ImageStore(root / "images")
         self.processes = ProcessPlane(root / "processes", self.images, mint)
@@ -98,4 +100,6 @@ class DataPlane:
             self.postgres.purge()
         for digest in self.images.list():
             self.images.delete(digest)
+        for part in ("images", "processes"):
+            remove_place_for(self._root / part)
         self._loop.close()
