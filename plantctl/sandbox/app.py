@@ -143,6 +143,7 @@ class App:
             with world.store.transaction():
                 world.store.clear()
                 world.incarnation = str(uuid.uuid4())
+                world.clock.reset()
                 self._remember()
                 self.wire.clear()
                 self.faults.load({})

@@ -49,6 +49,11 @@ class SandboxClock:
         with self._lock:
             self._offset_s += seconds
 
+    def reset(self) -> None:
+        """Back to wall time: a new world has no past to run against."""
+        with self._lock:
+            self._offset_s = 0.0
+
     def now(self) -> datetime:
         """The sandbox's present, UTC."""
         return datetime.now(UTC) + timedelta(seconds=self._offset_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from plantctl.sandbox.operations import Operation, seconds
 
 if TYPE_CHECKING:
     from plantctl.sandbox.app import App
+
+
+SECRET = re.compile(r"(?i)(payload|password|privatekey|authstring|rootpassword)$")
 
 
 class Console:
@@ -86,7 +90,11 @@ class Console:
         world = self._app.world
         prefix = params.get("prefix", "")
         hidden = ("operation/", "counter/", "sandbox/", "storage-owner/")
-        resources = [{"key": key, "body": body} for key, body in world.store.list(prefix) if not key.startswith(hidden)]
+        resources = [
+            {"key": key, "body": _without_secrets(body)}
+            for key, body in world.store.list(prefix)
+            if not key.startswith(hidden)
+        ]
         operations = [_operation(op) for op in world.operations.all()]
         return {"incarnation": world.incarnation, "resources": resources, "operations": operations}
 
@@ -95,6 +103,15 @@ class Console:
 
     def _status(self, _: dict[str, str], __: dict[str, Any]) -> Any:
         return self._app.status()
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value with what is secret in it left out: this answer ends in reports and logs."""
+    if isinstance(value, list):
+        return [_without_secrets(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: "(secret)" if SECRET.search(key) else _without_secrets(one) for key, one in value.items()}
 
 
 def speed_of(value: Any) -> float:

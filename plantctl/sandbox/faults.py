@@ -6,6 +6,7 @@ The model is the storage testbench's retry tests (hazards 6, "Sandbox injector")
 from __future__ import annotations
 
 import fnmatch
+import random
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,10 @@ CODE_OF = {
 
 @dataclass
 class Rule:
-    """One rule as given, parsed, with its counts. `per_method`: occurrences are counted for each method id alone."""
+    """One rule as given, parsed, with its counts. `per_method`: occurrences are counted for each method id alone.
+
+    `chance` below 1: from occurrence `nth` on, dice seeded by the plan decide, until `times` were struck.
+    """
 
     match: str
     when: str
@@ -39,6 +43,8 @@ class Rule:
     times: int = 1
     resource: str = ""
     per_method: bool = False
+    chance: float = 1.0
+    dice: random.Random = field(default_factory=random.Random)
     seen: dict[str, int] = field(default_factory=dict)
     fired: list[dict[str, Any]] = field(default_factory=list)
 
@@ -56,6 +62,9 @@ class Rule:
         """Count one more occurrence; True when this one is to be struck."""
         key = method_id if self.per_method else ""
         self.seen[key] = self.seen.get(key, 0) + 1
+        if self.chance < 1:
+            due = self.seen[key] >= self.nth and len(self.fired) < self.times
+            return due and self.dice.random() < self.chance
         lasting = self.when == "on_poll" and not (isinstance(self.do, dict) and "lro_error" in self.do)
         # a rule for polls takes one operation, `times` is the number of its polls
         return self.nth <= self.seen[key] < self.nth + (1 if lasting else self.times)
@@ -92,6 +101,8 @@ class Faults:
     def load(self, plan: dict[str, Any]) -> None:
         """Replace the plan; counts start anew. Raises INVALID_ARGUMENT for a rule that cannot be understood."""
         rules = [_parse(raw) for raw in plan.get("rules", [])]
+        for index, rule in enumerate(rules):
+            rule.dice = random.Random(f"{plan.get('seed', 0)}/{index}")  # noqa: S311 - it has to be repeatable
         with self._lock:
             self._rules, self._polled, self.seed = rules, {}, int(plan.get("seed", 0))
 
@@ -150,7 +161,7 @@ class Faults:
 
 
 def _parse(raw: dict[str, Any]) -> Rule:
-    known = {"match", "when", "do", "nth", "times", "resource", "per_method"}
+    known = {"match", "when", "do", "nth", "times", "resource", "per_method", "chance"}
     if not isinstance(raw, dict) or "match" not in raw or "do" not in raw or set(raw) - known:
         raise ApiError("INVALID_ARGUMENT", f"a fault rule takes {sorted(known)}, match and do are required: {raw}")
     rule = Rule(
@@ -160,6 +171,7 @@ def _parse(raw: dict[str, Any]) -> Rule:
         nth=int(raw.get("nth", 1)),
         times=int(raw.get("times", 1)),
         resource=str(raw.get("resource", "")),
+        chance=float(raw.get("chance", 1)),
         per_method=bool(raw.get("per_method", raw["match"] in ("*mutating*", "*reading*"))),
     )
     if rule.when not in WHEN:

@@ -23,6 +23,7 @@ from plantctl.sandbox.clock import wall
 HOSTS = re.compile(r"^(?:[a-z0-9-]+\.)?googleapis\.com$")
 LEAF_NAMES = ("*.googleapis.com", "googleapis.com", "*.google.com", "accounts.google.com", "oauth2.googleapis.com")
 HEAD_LIMIT = 65536
+GOODBYE_S = 1.0
 REFUSAL = "plantctl's sandbox serves Google's API hosts only and lets nothing out; it refuses {host}\n"
 
 
@@ -86,6 +87,7 @@ class Proxy:
         self._tls.load_cert_chain(folder / "leaf.pem", folder / "leaf.key")
         self._tls.set_alpn_protocols(["http/1.1"])
         self._open: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, to its end."""
@@ -93,17 +95,22 @@ class Proxy:
         if task is not None:
             self._open.add(task)
             task.add_done_callback(self._open.discard)
+        self._writers.add(writer)
         with _quiet():
             try:
                 await self._serve(reader, writer)
             finally:
-                writer.close()
+                await _end(writer)
+                self._writers.discard(writer)
 
     async def close(self) -> None:
         """End all connections."""
+        for writer in list(self._writers):
+            writer.transport.abort()
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the loop closes what was aborted in its next rounds
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
@@ -124,12 +131,24 @@ class Proxy:
             await writer.drain()
             await writer.start_tls(self._tls)
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._rest_port)
+        self._writers.add(back_writer)
         try:
             if not tunnel:
                 back_writer.write(head)
             await _both(_pipe(reader, back_writer), _pipe(back_reader, writer))
         finally:
-            back_writer.close()
+            await _end(back_writer)
+            self._writers.discard(back_writer)
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """Close in good order, but do not wait long for the other side to say goodbye."""
+    writer.close()
+    try:
+        await asyncio.wait_for(writer.wait_closed(), GOODBYE_S)
+    except (OSError, TimeoutError, asyncio.CancelledError):
+        writer.transport.abort()
+        raise
 
 
 async def _both(*pipes: Coroutine[None, None, None]) -> None:

@@ -26,6 +26,7 @@ SERVICES = (
     "run",
     "pubsub",
     "run_executions",
+    "run_v1",
     "containeranalysis",
 )
 

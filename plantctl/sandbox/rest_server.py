@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 GOOGLE = re.compile(r"^([a-z0-9-]+)\.googleapis\.com(:\d+)?$")
+OWN_NAME = re.compile(r"^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$")
 # `www.googleapis.com` and the bare upload paths name the API in their first folder
 FIRST_FOLDER = {"storage": "storage", "compute": "compute", "dns": "dns", "sql": "sqladmin"}
 TRANSPORT = "plantctl.transport"
@@ -75,10 +76,12 @@ class RestApp:
         path = bytes(scope["raw_path"]).decode("latin-1")
         headers = {bytes(k).decode("latin-1").lower(): bytes(v).decode("latin-1") for k, v in scope["headers"]}
         query = bytes(scope["query_string"]).decode("latin-1")
-        if path.startswith("/_sandbox/"):
+        host = headers.get("host", "")
+        # only under its own name: a web page must not reach the console by a name that it made resolve to loopback
+        if path.startswith("/_sandbox/") and OWN_NAME.match(host):
             return self._console.handle(scope["method"], path.removeprefix("/_sandbox/"), query, body)
-        api, rest, origin = self._address(path, headers.get("host", ""))
-        proxied = GOOGLE.match(headers.get("host", "")) is not None
+        api, rest, origin = self._address(path, host)
+        proxied = GOOGLE.match(host) is not None
         return self._gateway.handle(
             Request(
                 transport="proxy" if proxied else "rest",

@@ -107,7 +107,7 @@ class Call:
         """Id of the project that `project`, `name`, `parent` or `resource` names; empty when none does."""
         for key in ("project", "projectId"):
             if self.params.get(key):
-                return self.world.project_id(str(self.params[key]))
+                return self.world.project_id(str(self.params[key]).removeprefix("projects/"))
         for key in ("name", "parent", "resource"):
             found = re.match(r"(?:projects|namespaces)/([^/]+)", str(self.params.get(key, "")))
             if found:

@@ -25,6 +25,8 @@ class Store:
         self._items: dict[str, Body] = {}
         self._dirty: dict[str, Body | None] = {}
         self._depth = 0
+        if path is not None:
+            path.touch(mode=0o600)  # it holds the payloads of secrets
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         # NORMAL: a SIGKILL loses nothing (the pages are the kernel's by then); a power cut is not rehearsed

@@ -67,7 +67,7 @@ class Violations:
 
 
 def query(spec: Spec, pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Query parameters by discovery name, typed (int, bool, list), and `alt`; 400 for an unknown name or a wrong value."""
+    """Query parameters by discovery name, typed (int, bool, list), and `alt`; 400 where one does not fit."""
     bad = Violations()
     result: dict[str, Any] = {}
     for raw, text in pairs:

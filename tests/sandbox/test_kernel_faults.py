@@ -148,6 +148,18 @@ def test_polls_of_one_operation_are_struck(sandbox: Sandbox) -> None:
     assert len(account(sandbox)["rules"][0]["fired"]) == 2
 
 
+def test_dice_fall_the_same_for_the_same_seed(sandbox: Sandbox) -> None:
+    def play(seed: int) -> list[int]:
+        rule = {"match": "secretmanager.projects.secrets.list", "do": {"status": 503}, "chance": 0.5, "times": 99}
+        sandbox.call("PUT", "_sandbox/faults", {"seed": seed, "rules": [rule]})
+        return [sandbox.get(SECRETS).status_code for _ in range(20)]
+
+    first = play(7)
+    assert set(first) == {200, 503}
+    assert play(7) == first
+    assert play(8) != first
+
+
 def test_a_rule_that_never_fired_is_told(sandbox: Sandbox) -> None:
     sandbox.faults({"match": "sql.instances.insert", "do": "reset"}, {"match": "*reading*", "do": {"status": 500}})
     sandbox.get(SECRETS)

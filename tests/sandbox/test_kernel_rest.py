@@ -208,6 +208,22 @@ def test_the_clock_moves_timestamps_and_survives_no_reset(sandbox: Sandbox) -> N
     assert after["offset_s"] == before["offset_s"] + 86400
     assert after["now"][:10] > before["now"][:10]
     assert after["speed"] == 60
+    sandbox.reset()
+    assert sandbox.ok("GET", "_sandbox/clock")["offset_s"] == 0
+
+
+def test_the_console_answers_to_its_own_name_only(sandbox: Sandbox) -> None:
+    assert sandbox.get("_sandbox/status", headers={"host": "evil.example.com"}).status_code == 404
+    assert sandbox.get("_sandbox/status", headers={"host": "run.googleapis.com"}).status_code == 404
+
+
+def test_state_shows_no_secret(sandbox: Sandbox) -> None:
+    secrets = f"secretmanager/v1/projects/{PROJECT}/secrets"
+    sandbox.ok("POST", f"{secrets}?secretId=S", {"replication": {"automatic": {}}})
+    sandbox.ok("POST", f"{secrets}/S:addVersion", {"payload": {"data": "c3VycHJpc2U="}})
+    text = sandbox.get("_sandbox/state").text
+    assert f"secretmanager/projects/{PROJECT}/secrets/S/versions/1" in text
+    assert "c3VycHJpc2U" not in text
 
 
 def test_a_permanent_operation_takes_its_invented_time_at_a_finite_speed(sandbox: Sandbox) -> None:
