@@ -138,6 +138,9 @@ def test_decisions_walk_up_to_the_project(sandbox: Sandbox) -> None:
     assert not access.allows(MEMBER, "secretmanager.secrets.setIamPolicy", key)
     set_policy(sandbox, {"role": ACCESSOR, "members": [MEMBER]})
     assert access.allows(MEMBER, "secretmanager.versions.access", key)
+    condition = {"title": "never", "expression": "false"}
+    set_policy(sandbox, {"role": ACCESSOR, "members": [MEMBER], "condition": condition})
+    assert not access.allows(MEMBER, "secretmanager.versions.access", key)
 
 
 def test_a_buckets_project_is_found_by_its_number(sandbox: Sandbox) -> None:
