@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from plantctl.errors import StepConflict
-from plantctl.model.diff import compare
-from plantctl.model.step import Attestation, Body, Change, Evidence, Finding, Later, Step, Verdict, holds_later
+from plantctl.model.diff import SetKey, compare, masks
+from plantctl.model.step import Attestation, Body, Change, Evidence, Finding, Step, Verdict, holds_later
 from plantctl.steps.context import Context
 
 
@@ -18,7 +18,7 @@ class Managed(Protocol):
     name: str
 
     def live(self) -> Body | None:
-        """The resource as it is, or None when there is none."""
+        """The resource as it is, or None when there is none. StepConflict when its name is out of our reach."""
         ...
 
     def ours(self, live: Body) -> bool:
@@ -52,13 +52,17 @@ class Managed(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a body is compared: fields owned, sets by key, what is immutable, what restarts, floors."""
+    """How a body is compared: fields owned, sets by key, what is immutable, what restarts, floors.
+
+    `interrupts` says of a change whether it restarts something, where the field alone does not tell (database flags).
+    """
 
     fields: tuple[str, ...] | None = None
-    sets: Mapping[str, str] | None = None
+    sets: Mapping[str, SetKey] | None = None
     immutable: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
     at_least: tuple[str, ...] = ()
+    interrupts: Callable[[Change], bool] = lambda _change: False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,8 @@ class Resource:
     """What `ensure` needs to know of one resource.
 
     `facts` are established when it is in place. `data` names what `--recreate` must spell when the resource holds data
-    and was there before; empty for resources that may be made again.
+    and was there before; empty for resources that may be made again. `cure`: what to type when it is broken; where it
+    is `update`, writing the desired body once more is the cure.
     """
 
     managed: Callable[[Context], Managed]
@@ -74,6 +79,11 @@ class Resource:
     rules: Rules = Rules()
     facts: Callable[[Context, Body], Mapping[str, str]] = lambda _ctx, _live: {}
     data: Callable[[Context], str] = lambda _ctx: ""
+    cure: Callable[[Context], str] = lambda _ctx: "look at its operations in the console; plantctl never deletes it"
+
+
+UPDATE = "update"
+"""The cure of resources that only have to be written once more."""
 
 
 def ensure(
@@ -174,24 +184,28 @@ def join(findings: tuple[Finding, ...]) -> Finding:
 def look(ctx: Context, item: str, resource: Resource) -> Finding:
     """Read one resource and compare it: the plan, the drift check, the live status and the resume."""
     managed, body = resource.managed(ctx), resource.desired(ctx)
-    live = managed.live()
+    try:
+        live = managed.live()
+    except StepConflict as taken:
+        return Finding(verdict=Verdict.CONFLICT, reason=taken.message, hint=taken.hint)
     if live is None:
         return _absent(ctx, item, resource, managed)
-    if broken := managed.broken(live):
-        hint = "look at its operations in the console; plantctl never deletes it"
-        return Finding(verdict=Verdict.CONFLICT, reason=f"{managed.name} is {broken}", hint=hint)
+    cure = resource.cure(ctx)
+    if (broken := managed.broken(live)) and cure != UPDATE:
+        return Finding(verdict=Verdict.CONFLICT, reason=f"{managed.name} is {broken}", hint=cure)
     if pending := managed.pending(live):
         return Finding(verdict=Verdict.PENDING, reason=f"{managed.name} is {pending}")
     changes = _differences(managed, body, live, resource.rules)
-    if not managed.ours(live) and not ctx.memory.adopted(item):
-        reason = f"{managed.name} is there, but was not made by plantctl"
-        hint = "take it over as it differs above with `--adopt`, or choose another name in plant.toml"
-        return Finding(verdict=Verdict.FOREIGN, changes=changes, reason=reason, hint=hint)
+    foreign = not managed.ours(live) and not ctx.memory.adopted(item)
     fixed = [change for change in changes if _under(_bare(managed, change.field), resource.rules.immutable)]
     if fixed:
-        words = ", ".join(f"{c.field} is {c.live!r}, not {c.desired!r}" for c in fixed)
-        hint = "set the live value in plant.toml, or make the resource anew by hand: plantctl never replaces it"
-        return Finding(verdict=Verdict.CONFLICT, changes=tuple(fixed), reason=f"cannot be changed: {words}", hint=hint)
+        return _immovable(managed, tuple(fixed), foreign=foreign)
+    if foreign:
+        reason = f"{managed.name} is there, but was not made by plantctl"
+        hint = "take it over with `--adopt`, which makes the changes above, or choose another name in plant.toml"
+        return Finding(verdict=Verdict.FOREIGN, changes=changes, reason=reason, hint=hint)
+    if broken:
+        changes = (*changes, Change(field=f"{managed.name} state", live=broken, desired="ready"))
     if changes:
         return Finding(verdict=Verdict.DRIFTED, changes=changes, facts=resource.facts(ctx, live))
     return Finding(verdict=Verdict.IN_PLACE, facts=resource.facts(ctx, live))
@@ -204,6 +218,16 @@ def _absent(ctx: Context, item: str, resource: Resource, managed: Managed) -> Fi
         hint = f"restore it (see docs/runbooks/backup-restore.md), or make it anew and empty with `--recreate {word}`"
         return Finding(verdict=Verdict.CONFLICT, reason=reason, hint=hint)
     return Finding(verdict=Verdict.MISSING, changes=(Change(field=managed.name, desired="to be made"),))
+
+
+def _immovable(managed: Managed, fixed: tuple[Change, ...], *, foreign: bool) -> Finding:
+    words = ", ".join(f"{c.field} is {c.live}, not {c.desired}" for c in fixed)
+    reason = f"cannot be changed: {words}"
+    hint = "set the live value in plant.toml, or make the resource anew by hand: plantctl never replaces it"
+    if foreign:
+        reason = f"{managed.name} was not made by plantctl, and cannot be taken over as it is: {words}"
+        hint = "choose another name in plant.toml, or set the live value there and run again with `--adopt`"
+    return Finding(verdict=Verdict.CONFLICT, changes=fixed, reason=reason, hint=hint)
 
 
 def _differences(managed: Managed, body: Body, live: Body, rules: Rules) -> tuple[Change, ...]:
@@ -220,7 +244,7 @@ def _differences(managed: Managed, body: Body, live: Body, rules: Rules) -> tupl
             field=f"{managed.name}.{c.field}",
             live=c.live,
             desired=c.desired,
-            restarts=c.restarts,
+            restarts=c.restarts or rules.interrupts(c),
             sensitive=c.sensitive,
         )
         for c in found
@@ -239,11 +263,9 @@ def bring(ctx: Context, item: str, resource: Resource) -> None:
     """Make one resource what it should be: the fewest writes, each after a fresh look."""
     finding = look(ctx, item, resource)
     managed, body = resource.managed(ctx), resource.desired(ctx)
-    later = holds_later(body)
-    if later is not None and isinstance(later, Later):
-        raise StepConflict(
-            f"{managed.name} needs {later}", cause=f"{later.item} is not in place", hint="run that first"
-        )
+    if (later := holds_later(body)) is not None:
+        hint = f"plantctl phase run --only {later.item}"
+        raise StepConflict(f"{managed.name} needs {later}", cause=f"{later.item} is not in place", hint=hint)
     if finding.verdict is Verdict.MISSING:
         if resource.data(ctx) in ctx.options.recreate and ctx.memory.was_in_place(item):
             ctx.memory.forgotten(item)
@@ -251,8 +273,7 @@ def bring(ctx: Context, item: str, resource: Resource) -> None:
         return
     live = managed.live()
     if finding.verdict is Verdict.PENDING:
-        managed.settle(live)
-        bring_settled(ctx, item, resource)
+        managed.settle(live)  # what still differs then, the engine's next look finds: a restart may need a flag
         return
     assert live is not None
     if finding.verdict is Verdict.FOREIGN and ctx.options.adopt:
@@ -263,15 +284,18 @@ def bring(ctx: Context, item: str, resource: Resource) -> None:
     if finding.verdict in (Verdict.CONFLICT, Verdict.FOREIGN):
         raise StepConflict(finding.reason, hint=finding.hint)
     if finding.verdict is Verdict.DRIFTED:
-        managed.update(live, body, tuple(_bare(managed, change.field) for change in finding.changes))
+        fields = _paths(managed, finding.changes)
+        managed.update(live, _keeping(live, body, fields), fields)
 
 
-def bring_settled(ctx: Context, item: str, resource: Resource) -> None:
-    """After a wait: change what still differs, without waiting for a second time."""
-    finding = look(ctx, item, resource)
-    if finding.verdict is Verdict.DRIFTED:
-        managed = resource.managed(ctx)
-        live = managed.live()
-        assert live is not None
-        fields = tuple(_bare(managed, change.field) for change in finding.changes)
-        managed.update(live, resource.desired(ctx), fields)
+def _paths(managed: Managed, changes: tuple[Change, ...]) -> tuple[str, ...]:
+    """The dotted paths that an update names; an update may start over, so it names whole lists and maps."""
+    own = [replace(change, field=_bare(managed, change.field)) for change in changes]
+    return masks(change for change in own if not change.field.startswith(f"{managed.name} "))
+
+
+def _keeping(live: Body, body: Body, fields: tuple[str, ...]) -> Body:
+    """The body with what others put into a map of labels, which an update replaces as a whole."""
+    if "labels" not in fields:
+        return body
+    return {**body, "labels": {**(live.get("labels") or {}), **body["labels"]}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from plantctl.errors import ApiFailure, ProbeFailed
 from plantctl.gcp import operations
@@ -12,8 +13,23 @@ from plantctl.steps import resources, secrets
 from plantctl.steps.context import Context
 from plantctl.steps.names import CREATE, DATABASE, USERS
 
-SQL_OF_DATA = ("CREATE", "CLONE", "CREATE_DATABASE", "DELETE_DATABASE", "RESTORE_VOLUME", "IMPORT", "RECREATE_REPLICA")
-"""Operation types after which what was in the database may be gone or older than it was."""
+MADE_ANEW = ("CREATE", "CLONE", "CREATE_CLONE", "RESTORE_VOLUME", "RECREATE_REPLICA")
+"""Operation types after which the whole server holds other data than before, roles and passwords included."""
+REFILLED = (*MADE_ANEW, "CREATE_DATABASE", "IMPORT")
+"""Operation types after which what was in the database may be gone, or older than it was."""
+QUIET_FLAGS = frozenset(
+    {
+        "cloudsql.iam_authentication",
+        "log_connections",
+        "log_disconnections",
+        "log_error_verbosity",
+        "log_min_duration_statement",
+        "log_min_error_statement",
+        "log_min_messages",
+        "log_statement",
+    }
+)
+"""Database flags that come into force without a restart (Google's page on PostgreSQL flags); any other may need one."""
 PASSWORDS = {"owner": "DATABASE_OWNER_PASSWORD", "app": "DATABASE_PASSWORD"}
 
 
@@ -36,11 +52,52 @@ def facts(ctx: Context, live: Body) -> Mapping[str, str]:
     }
 
 
-def database_facts(ctx: Context, live: Body) -> Mapping[str, str]:
-    """Since when the data in it can be what it is: a restored backup or a database made anew voids what was built."""
+def moment(text: str) -> datetime:
+    """A time as Google writes it, with any number of decimals and `Z` or an offset; the year 1 for an empty one."""
+    return datetime.fromisoformat(text) if text else datetime.min.replace(tzinfo=UTC)
+
+
+def flags_restart(change: Change) -> bool:
+    """Whether a change of the list of database flags touches one that needs a restart."""
+    if change.field != "settings.databaseFlags":
+        return False
+    touched = {name for name, _ in _pairs(change.live) ^ _pairs(change.desired)}
+    return bool(touched - QUIET_FLAGS)
+
+
+def _pairs(flags: object) -> set[tuple[str, str]]:
+    listed = flags if isinstance(flags, list) else []
+    return {(str(flag["name"]), str(flag.get("value", ""))) for flag in listed}
+
+
+def _operations(ctx: Context) -> list[Body]:
+    """Operations of the instance that did not fail; those of a clone made from it name another target."""
     found = ctx.gcp.list("sql.operations.list", "items", **_where(ctx))
-    moments = [str(op["insertTime"]) for op in found if op.get("operationType") in SQL_OF_DATA]
-    return {"since": max(moments, default=ctx.known(CREATE, "createTime"))}
+    own = [op for op in found if op.get("targetId", ctx.plant.database.instance) == ctx.plant.database.instance]
+    return [op for op in own if op.get("operationType") == "IMPORT" or not op.get("error")]
+
+
+def _ended(operation: Body) -> str:
+    """When it was over; while it runs, when it was asked for."""
+    return str(operation.get("endTime") or operation.get("insertTime") or "")
+
+
+def database_facts(ctx: Context, live: Body) -> Mapping[str, str]:
+    """Since when the data in it can be what it is: a restored backup or a database made anew voids what was built.
+
+    An import into another database does not count; a failed one does, for it may have written half.
+    """
+    moments = [ctx.known(CREATE, "createTime")]
+    for operation in _operations(ctx):
+        into = at(operation, "importContext.database") or ctx.plant.database.name
+        if operation.get("operationType") in REFILLED and into == ctx.plant.database.name:
+            moments.append(_ended(operation))
+    return {"since": max(moments, key=moment)}
+
+
+def database_data(ctx: Context) -> str:
+    """What `--recreate` must spell: the database, which whoever ordered a new instance has given up already."""
+    return "" if ctx.plant.database.instance in ctx.options.recreate else ctx.plant.database.name
 
 
 def verify_instance(ctx: Context) -> Evidence:
@@ -135,49 +192,62 @@ def _secret_item(secret_id: str) -> str:
 
 
 def check_users(ctx: Context) -> Finding:
-    """Both roles there, with a password that is ours: one that somebody else set is unknown, and so reset."""
+    """Both roles there, with the password of the newest enabled version: one that is not known to be that is reset."""
     live = {user["name"] for user in ctx.gcp.list("sql.users.list", "items", **_where(ctx))}
-    changes = []
-    for role, secret_id in _roles(ctx).items():
-        if role not in live:
-            changes.append(Change(field=f"user {role}", desired="to be made"))
-        elif not _password_is_ours(ctx, role):
-            version = ctx.known(_secret_item(secret_id), "version")
-            changes.append(
-                Change(
-                    field=f"user {role} password",
-                    live="unknown",
-                    desired=f"{secret_id} version {version}",
-                    sensitive=True,
-                )
-            )
-    versions = {f"{role} password": ctx.known(_secret_item(s), "version") for role, s in _roles(ctx).items()}
+    versions = {role: f"{s} version {ctx.known(_secret_item(s), 'version')}" for role, s in _roles(ctx).items()}
+    stale = _stale(ctx, live)
+    changes = [
+        Change(field=f"user {role} password", live="not known to plantctl", desired=f"reset to {versions[role]}")
+        if role in live
+        else Change(field=f"user {role}", desired=f"to be made with {versions[role]}")
+        for role in stale
+    ]
     if not changes:
-        return Finding(verdict=Verdict.IN_PLACE, facts=versions)
-    missing = len(changes) == len(_roles(ctx)) and not live & set(_roles(ctx))
-    return Finding(verdict=Verdict.MISSING if missing else Verdict.DRIFTED, changes=tuple(changes))
+        facts = {f"{role} password": version for role, version in versions.items()}
+        return Finding(verdict=Verdict.IN_PLACE, facts=facts)
+    reset = [role for role in stale if role in live]
+    words = f"the passwords of {' and '.join(reset)} are reset: what still uses the old ones loses its access"
+    verdict = Verdict.DRIFTED if live & set(_roles(ctx)) else Verdict.MISSING
+    return Finding(verdict=verdict, changes=tuple(changes), reason=words if reset else "")
 
 
-def _password_is_ours(ctx: Context, role: str) -> bool:
-    """By the journal: we set it on this very instance. Losing the journal costs one reset to the same value."""
-    if ctx.memory.was_in_place(USERS):
-        return True
-    since = ctx.known(CREATE, "createTime")
-    return any(
-        attempt.method_id in ("sql.users.insert", "sql.users.update")
-        and attempt.resource.endswith(f"/{role}")
-        and attempt.sent_at.isoformat() > since[:19]
-        and (attempt.status == 0 or attempt.status < 300)
-        for attempt in ctx.memory.attempts(item=USERS)
-    )
+def _stale(ctx: Context, live: set[str]) -> list[str]:
+    """Roles to be made or reset, in order."""
+    if not live.intersection(_roles(ctx)):
+        return list(_roles(ctx))
+    done = _operations(ctx)
+    return [role for role in _roles(ctx) if role not in live or not _password_is_ours(ctx, role, done)]
+
+
+def _password_is_ours(ctx: Context, role: str, done: list[Body]) -> bool:
+    """True when the last operation of ours that set it is younger than the instance's data and the secret's version.
+
+    By Google's clock: the journal gives the names of our operations, the instance's list their times (the journal too,
+    once the list has forgotten them). A password that somebody else changed since counts as unknown (UPDATE_USER does
+    not say whose); resetting it to the value that it has costs nothing, and neither does losing the journal.
+    """
+    suffix = f"/{ctx.plant.database.instance}/{role}"
+    attempts = [a for a in ctx.memory.attempts(item=USERS) if a.method_id.startswith("sql.users.")]
+    ours = [a for a in attempts if a.resource.endswith(suffix) and 200 <= a.status < 300]
+    if not ours:
+        return False
+    names = {attempt.operation for attempt in ours}
+    listed = [moment(_ended(op)) for op in done if op["name"] in names]
+    set_at = max(listed or [attempt.sent_at for attempt in ours])
+    limits = [ctx.known(CREATE, "createTime"), ctx.known(_secret_item(_roles(ctx)[role]), "created")]
+    every = {attempt.operation for attempt in attempts}
+    for operation in done:
+        theirs = operation.get("operationType") == "UPDATE_USER" and operation["name"] not in every
+        if theirs or operation.get("operationType") in MADE_ANEW:
+            limits.append(_ended(operation))
+    return set_at > max(moment(limit) for limit in limits)
 
 
 def apply_users(ctx: Context, finding: Finding) -> None:
     """One after the other: the instance takes one administrative operation at a time (hazards Q01)."""
     live = {user["name"] for user in ctx.gcp.list("sql.users.list", "items", **_where(ctx))}
-    for role, secret_id in _roles(ctx).items():
-        if role in live and _password_is_ours(ctx, role):
-            continue
+    for role in _stale(ctx, live):
+        secret_id = _roles(ctx)[role]
         password = secrets.read(ctx, secret_id, ctx.known(_secret_item(secret_id), "version")).reveal()
         if role in live:
             method = "sql.users.update"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plantctl.desired import database as desired
-from plantctl.errors import OperationFailed, ProbeFailed
+from plantctl.errors import DeadlineExceeded, ProbeFailed
 from plantctl.gcp import operations
 from plantctl.gcp.resource import is_operation
 from plantctl.model.step import Body
@@ -34,6 +34,15 @@ class Execution:
     def fact(self, check: str, fact: str) -> dict[str, Any]:
         """The line of one fact, or an empty dict."""
         return next((line for line in self.lines if line.get("check") == check and line.get("fact") == fact), {})
+
+    def said(self, check: str, fact: str) -> str:
+        """What the line of one fact says, without the names of both before it; empty when there is no line."""
+        return str(self.fact(check, fact).get("message", "")).removeprefix(f"{check} {fact}: ")
+
+    @property
+    def note(self) -> tuple[str, ...]:
+        """What takes the place of words that Cloud Logging did not have in time: the exit code is the verdict."""
+        return (f"execution {self.name} succeeded; its lines were not in Cloud Logging yet",)
 
 
 def run(ctx: Context, job_id: str, args: tuple[str, ...], *, purpose: str, deadline_s: float = 900) -> Execution:
@@ -101,7 +110,14 @@ def finished(ctx: Context, execution: str, *, deadline_s: float) -> Execution:
         if state_of(body) != "running":
             break
         if ctx.clock.monotonic() - begun > deadline_s:
-            raise OperationFailed(f"{execution} did not end within {deadline_s:.0f} s", hint="run again: it waits on")
+            short = execution.rsplit("/", 1)[1]
+            raise DeadlineExceeded(
+                f"execution {short} did not end within {deadline_s:.0f} s",
+                cause="it may still succeed: it goes on in the cloud when nobody waits",
+                hint=f"look with `gcloud run jobs executions describe {short} --region {ctx.plant.region}`; "
+                "the same plantctl command waits on",
+                method_id=f"{JOBS}.run",
+            )
         ctx.clock.sleep(ctx.gcp.target.poll_s[0])
     short = execution.rsplit("/", 1)[1]
     conditions = body.get("conditions") or [{}]
@@ -114,7 +130,10 @@ def finished(ctx: Context, execution: str, *, deadline_s: float) -> Execution:
 
 
 def _lines(ctx: Context, execution: str) -> tuple[dict[str, Any], ...]:
-    """What it wrote, as Cloud Logging has it; polled for a bounded time until the last line (`verdict`) is there."""
+    """What it wrote, as Cloud Logging has it; polled until the last line is there, or for a bounded time.
+
+    Lines arrive one by one: the last of a look is its `verdict`, that of other commands is not marked.
+    """
     wanted = f'labels."run.googleapis.com/execution_name"="{execution}"'
     request = {
         "resourceNames": [f"projects/{ctx.plant.project.id}"],
@@ -126,7 +145,9 @@ def _lines(ctx: Context, execution: str) -> tuple[dict[str, Any], ...]:
     while True:
         entries = ctx.gcp.call("logging.entries.list", request).get("entries", [])
         found = tuple(_payload(entry) for entry in entries)
-        if found or ctx.clock.monotonic() - begun > LINES_WAIT_S:
+        whole = any(line.get("fact") in ("verdict", "reach") for line in found)
+        whole = whole or any("ok" in line and "check" not in line for line in found)
+        if whole or ctx.clock.monotonic() - begun > LINES_WAIT_S:
             return found
         ctx.clock.sleep(ctx.gcp.target.poll_s[0])
 
@@ -149,9 +170,15 @@ def look(ctx: Context, check: str) -> Execution:
         raise ProbeFailed(
             f"`check {check}` failed in job {OPS}: {complaint(execution)}",
             cause=f"execution {execution.name} ended with an error",
-            hint="see its lines in Cloud Logging, and docs/runbooks/database.md",
+            hint=f"{lines_command(ctx, execution.name)}; then see docs/runbooks/database.md",
         )
     return execution
+
+
+def lines_command(ctx: Context, execution: str) -> str:
+    """The command that shows what an execution printed."""
+    wanted = f'labels."run.googleapis.com/execution_name"="{execution}"'
+    return f"read its lines with `gcloud logging read '{wanted}' --project {ctx.plant.project.id}`"
 
 
 def complaint(execution: Execution) -> str:

@@ -97,9 +97,10 @@ def apply_peering(ctx: Context, finding: Finding) -> None:
     ranges = list(dict.fromkeys([*connection.get("reservedPeeringRanges", []), *body["reservedPeeringRanges"]]))
     method = f"{CONNECTIONS}.patch"
     name = f"services/{desired.PEERING_SERVICE}/connections/-"
-    answer = ctx.gcp.call(
-        method, {**body, "reservedPeeringRanges": ranges}, name=name, updateMask="reservedPeeringRanges", force=True
-    )
+    # `force` also lets ranges go that are in use, so it is sent only where a peering was deleted by hand
+    forced: Params = {} if _peering_state(ctx) == "ACTIVE" else {"force": True}
+    sent = {**body, "reservedPeeringRanges": ranges}
+    answer = ctx.gcp.call(method, sent, name=name, updateMask="reservedPeeringRanges", **forced)
     _wait(ctx, method, answer)
 
 

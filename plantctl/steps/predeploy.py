@@ -42,6 +42,10 @@ def _account(item: str, account_id: str, title: str) -> Step[Context]:
             desired=lambda ctx: desired_project.service_account(ctx.plant, account_id),
             rules=Rules(fields=("displayName",)),
             facts=lambda _ctx, live: {"uniqueId": str(live["uniqueId"])},
+            cure=lambda ctx: (
+                "find out who disabled it and why, then type "
+                f"`gcloud iam service-accounts enable {ctx.plant.service_account(account_id)}`"
+            ),
         ),
         verify=verify,
         expect_s=5,
@@ -54,12 +58,15 @@ def _project_grants(ctx: Context, account_id: str, roles: tuple[str, ...]) -> tu
 
 
 def runtime_grants(ctx: Context) -> tuple[Grant, ...]:
-    """Project roles of all four accounts; more is granted on single resources only (CIS 1.6, 1.7)."""
+    """Project roles of all four accounts, and the deployer's right to attach them, on themselves (CIS 1.6, 1.7)."""
+    deployer, place = ctx.plant.project.deployer, f"projects/{ctx.plant.project.id}/serviceAccounts"
+    names = [f"{place}/{ctx.plant.service_account(a)}" for a in desired_project.SERVICE_ACCOUNTS] if deployer else []
     return (
         *_project_grants(ctx, "plant-backend-sa", desired_project.RUNTIME_ROLES),
         *_project_grants(ctx, "plant-build-sa", desired_project.BUILDER_ROLES),
         *_project_grants(ctx, "plant-backup-sa", desired_project.BACKUP_ROLES),
         *_project_grants(ctx, "plant-migrator", desired_project.MIGRATOR_ROLES),
+        *(Grant(kind="account", resource=n, role="roles/iam.serviceAccountUser", member=deployer) for n in names),
     )
 
 
@@ -114,7 +121,8 @@ def repository_grants(ctx: Context) -> tuple[Grant, ...]:
 
 
 def _firewall(body: Body) -> Resource:
-    rules = Rules(sets={"allowed": "*", "denied": "*", "sourceRanges": ""}, immutable=("network", "direction"))
+    ports = ("IPProtocol", "ports")
+    rules = Rules(sets={"allowed": ports, "denied": ports, "sourceRanges": ""}, immutable=("network", "direction"))
     return Resource(managed=resources.firewall(str(body["name"])), desired=lambda _ctx: body, rules=rules)
 
 
@@ -122,7 +130,9 @@ def _firewalls(ctx: Context) -> tuple[Resource, ...]:
     return tuple(_firewall(body) for body in desired_network.firewall_rules(ctx.plant))
 
 
-NETWORK_RULES = Rules(immutable=("autoCreateSubnetworks",), fields=("autoCreateSubnetworks", "routingConfig", "mtu"))
+NETWORK_RULES = Rules(
+    fields=("autoCreateSubnetworks", "routingConfig", "mtu"), immutable=("autoCreateSubnetworks",), restarts=("mtu",)
+)
 SUBNET_RULES = Rules(
     fields=("network", "ipCidrRange", "privateIpGoogleAccess", "stackType", "logConfig"),
     immutable=("network", "ipCidrRange"),

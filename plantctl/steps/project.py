@@ -29,6 +29,10 @@ def live_project(ctx: Context) -> Body | None:
 def check_project(ctx: Context) -> Finding:
     """ACTIVE; a project on its way out is a conflict, for its id can never be used again."""
     live = live_project(ctx)
+    if live is None and ctx.memory.was_in_place(CREATE):
+        hint = f"look with `gcloud projects describe {ctx.plant.project.id}`: was it deleted, or did you lose access?"
+        reason = f"project {ctx.plant.project.id} was there, and you cannot see it any more"
+        return Finding(verdict=Verdict.CONFLICT, reason=reason, hint=hint)
     if live is None:
         change = Change(field=f"project {ctx.plant.project.id}", desired="to be made")
         return Finding(verdict=Verdict.MISSING, changes=(change,))
@@ -155,11 +159,15 @@ def verify_apis(ctx: Context) -> Evidence:
     raise ProbeFailed(f"still not listed as enabled: {', '.join(sorted(missing))}")
 
 
-def _budget(ctx: Context) -> Body | None:
+def _budgets(ctx: Context) -> list[Body]:
     account = ctx.known("predeploy.project.billing", "account")
     name = desired.budget_name(ctx.plant)
     found = ctx.gcp.list("billingbudgets.billingAccounts.budgets.list", "budgets", parent=account)
-    return next((budget for budget in found if budget.get("displayName") == name), None)
+    return [budget for budget in found if budget.get("displayName") == name]
+
+
+def _budget(ctx: Context) -> Body | None:
+    return next(iter(_budgets(ctx)), None)
 
 
 def _wanted_budget(ctx: Context) -> Body:
@@ -167,8 +175,14 @@ def _wanted_budget(ctx: Context) -> Body:
 
 
 def check_budget(ctx: Context) -> Finding:
-    """Found by display name: budgets have neither labels nor names of our choosing."""
-    live = _budget(ctx)
+    """Found by display name: budgets have neither labels nor names of our choosing, and Google takes two of a name."""
+    found = _budgets(ctx)
+    if len(found) > 1:
+        names = ", ".join(str(budget["name"]) for budget in found)
+        hint = f"keep one: `gcloud billing budgets delete {found[-1]['name']}`"
+        reason = f"there are {len(found)} budgets called {desired.budget_name(ctx.plant)!r}: {names}"
+        return Finding(verdict=Verdict.CONFLICT, reason=reason, hint=hint)
+    live = next(iter(found), None)
     if live is None:
         change = Change(field=desired.budget_name(ctx.plant), desired="to be made")
         return Finding(verdict=Verdict.MISSING, changes=(change,))
@@ -194,11 +208,9 @@ def apply_budget(ctx: Context, finding: Finding) -> None:
 def verify_budget(ctx: Context) -> Evidence:
     """Exactly one of ours: a lost answer may have left two."""
     account = ctx.known("predeploy.project.billing", "account")
-    name = desired.budget_name(ctx.plant)
-    found = ctx.gcp.list("billingbudgets.billingAccounts.budgets.list", "budgets", parent=account)
-    mine = [budget for budget in found if budget.get("displayName") == name]
+    mine = _budgets(ctx)
     if len(mine) != 1:
-        raise ProbeFailed(f"{account} has {len(mine)} budgets named {name!r}")
+        raise ProbeFailed(f"{account} has {len(mine)} budgets called {desired.budget_name(ctx.plant)!r}")
     alerts = ", ".join(f"{100 * float(rule['thresholdPercent']):.0f} %" for rule in mine[0]["thresholdRules"])
     words = f"{ctx.plant.project.budget_usd} USD a month, alerts at {alerts}; a budget tells, it does not stop spending"
     return Evidence(words=(words,), where=f"budgets of {account}")
@@ -218,6 +230,8 @@ def deployer_grants(ctx: Context) -> tuple[Grant, ...]:
 
 
 DEPLOYER_ROLES = (
+    "roles/serviceusage.serviceUsageAdmin",
+    "roles/resourcemanager.projectIamAdmin",
     "roles/compute.networkAdmin",
     "roles/compute.securityAdmin",
     "roles/servicenetworking.networksAdmin",
@@ -231,3 +245,4 @@ DEPLOYER_ROLES = (
     "roles/iam.serviceAccountAdmin",
     "roles/logging.viewer",
 )
+"""What plantctl needs in the project, no owner's rights (gcp-foundation 0.5)."""

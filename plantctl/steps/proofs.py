@@ -38,7 +38,9 @@ def connector(ctx: Context) -> Evidence:
     """The region's list has it, READY."""
     parent = f"projects/{ctx.plant.project.id}/locations/{ctx.plant.region}"
     found = ctx.gcp.list("vpcaccess.projects.locations.connectors.list", "connectors", parent=parent)
-    mine = next(c for c in found if str(c["name"]).endswith(f"/{ctx.plant.network.connector}"))
+    mine = next((c for c in found if str(c["name"]).endswith(f"/{ctx.plant.network.connector}")), None)
+    if mine is None or mine.get("state") != "READY":
+        raise ProbeFailed(f"the region's list has no connector {ctx.plant.network.connector} that is READY")
     words = f"{ctx.plant.network.connector} is {mine['state']} on {mine['network']} with {mine['ipCidrRange']}"
     return Evidence(words=(words,), where="the region's list of connectors")
 
@@ -51,7 +53,8 @@ def buckets(ctx: Context) -> Evidence:
     if len(mine) != len(names):
         raise ProbeFailed(f"the project lists {len(mine)} of {len(names)} buckets")
     words = tuple(
-        f"{b['name']}: {b['location']}, versioned, public access {b['iamConfiguration']['publicAccessPrevention']}"
+        f"{b['name']}: {b['location']}, {'' if b.get('versioning', {}).get('enabled') else 'not '}versioned, "
+        f"public access prevention {b['iamConfiguration']['publicAccessPrevention']}"
         for b in mine
     )
     return Evidence(words=words, where="the project's list of buckets")
@@ -62,7 +65,9 @@ def repository(ctx: Context) -> Evidence:
     name = desired_storage.repository_name(ctx.plant)
     parent = name.rsplit("/repositories/", 1)[0]
     found = ctx.gcp.list("artifactregistry.projects.locations.repositories.list", "repositories", parent=parent)
-    mine = next(repository for repository in found if repository["name"] == name)
+    mine = next((repository for repository in found if repository["name"] == name), None)
+    if mine is None:
+        raise ProbeFailed(f"the region does not list {name}")
     scanning = mine.get("vulnerabilityScanningConfig", {}).get("enablementState", "unknown")
     words = f"{mine['name'].rsplit('/', 1)[1]}: {mine['format']}, immutable tags, scanning {scanning}"
     return Evidence(words=(words,), where="the region's list of repositories")

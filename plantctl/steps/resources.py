@@ -8,6 +8,8 @@ from typing import Any
 from plantctl.desired import database as desired_database
 from plantctl.desired import network as desired_network
 from plantctl.desired import storage as desired_storage
+from plantctl.errors import ApiFailure, StepConflict
+from plantctl.gcp import operations
 from plantctl.gcp.bundle import Gcp
 from plantctl.gcp.resource import RestResource, Row
 from plantctl.model.step import Body
@@ -21,12 +23,12 @@ def _make(ctx: Context, row: Row) -> RestResource:
     return RestResource(ctx.gcp, row, labels=ctx.plant.labels, description=ctx.plant.marker)
 
 
-def _compute(ctx: Context, kind: str, param: str, name: str, *, regional: bool, **more: Any) -> RestResource:
+def _compute_row(ctx: Context, kind: str, param: str, name: str, *, regional: bool, **more: Any) -> Row:
     place: dict[str, Any] = {"project": ctx.plant.project.id}
     if regional:
         place["region"] = ctx.plant.region
     one = {**place, param: name}
-    row = Row(
+    return Row(
         name=name,
         get=(f"compute.{kind}.get", one),
         create=(f"compute.{kind}.insert", place),
@@ -34,7 +36,10 @@ def _compute(ctx: Context, kind: str, param: str, name: str, *, regional: bool, 
         marker="description",
         **{"marker_mutable": False, **more},
     )
-    return _make(ctx, row)
+
+
+def _compute(ctx: Context, kind: str, param: str, name: str, *, regional: bool, **more: Any) -> RestResource:
+    return _make(ctx, _compute_row(ctx, kind, param, name, regional=regional, **more))
 
 
 def network(ctx: Context) -> RestResource:
@@ -42,9 +47,29 @@ def network(ctx: Context) -> RestResource:
     return _compute(ctx, "networks", "network", ctx.plant.network.name, regional=False)
 
 
+class Subnetwork(RestResource):
+    """The subnet. A patch cannot change `privateIpGoogleAccess`: that has a method of its own (compute discovery)."""
+
+    def __init__(self, ctx: Context, row: Row) -> None:
+        super().__init__(ctx.gcp, row, labels=ctx.plant.labels, description=ctx.plant.marker)
+        self._cloud, self._one = ctx.gcp, row.update[1]
+
+    def update(self, live: Body, body: Body, fields: tuple[str, ...]) -> None:
+        """As for every resource, with Private Google Access first and apart."""
+        access = "privateIpGoogleAccess"
+        if access in fields:
+            method = f"compute.subnetworks.set{access[0].upper()}{access[1:]}"
+            operation = self._cloud.call(method, {access: body[access]}, **self._one)
+            operations.wait(self._cloud, method, operation, deadline_s=600)
+        others = tuple(field for field in fields if field != access)
+        if others:
+            super().update(self.live() or live, body, others)
+
+
 def subnetwork(ctx: Context) -> RestResource:
     """The subnet; changes need its fingerprint (hazards C05)."""
-    return _compute(ctx, "subnetworks", "subnetwork", ctx.plant.network.subnet, regional=True, echo=("fingerprint",))
+    name = ctx.plant.network.subnet
+    return Subnetwork(ctx, _compute_row(ctx, "subnetworks", "subnetwork", name, regional=True, echo=("fingerprint",)))
 
 
 def peering_range(ctx: Context) -> RestResource:
@@ -89,6 +114,14 @@ def connector(ctx: Context) -> RestResource:
     return _make(ctx, row)
 
 
+class ServiceAccount(RestResource):
+    """A service account: disabled, it is there and does nothing."""
+
+    def broken(self, live: Body) -> str:
+        """`disabled`, or empty."""
+        return "disabled" if live.get("disabled") else ""
+
+
 def service_account(account_id: str) -> Callable[[Context], RestResource]:
     """A service account; its marker is in the description. Creating wraps the body (CreateServiceAccountRequest)."""
 
@@ -106,9 +139,43 @@ def service_account(account_id: str) -> Callable[[Context], RestResource]:
             create_extra={"accountId": account_id},
             marker="description",
         )
-        return _make(ctx, row)
+        return ServiceAccount(ctx.gcp, row, labels=ctx.plant.labels, description=ctx.plant.marker)
 
     return make
+
+
+class Bucket(RestResource):
+    """A bucket. Names are global: one that answers 403, or lies in another project, is somebody else's."""
+
+    def __init__(self, ctx: Context, row: Row) -> None:
+        super().__init__(ctx.gcp, row, labels=ctx.plant.labels, description=ctx.plant.marker)
+        self._number = ctx.fact("predeploy.project.create", "number")
+
+    def live(self) -> Body | None:
+        """The bucket, or None; StepConflict when the name is taken by another project."""
+        try:
+            found = super().live()
+        except ApiFailure as failure:
+            if failure.code == 403 and failure.reason in ("", "forbidden"):
+                raise self._taken(failure.message) from None
+            raise
+        if found is not None and str(found.get("projectNumber", self._number)) != str(self._number):
+            raise self._taken(f"it is in project {found['projectNumber']}")
+        return found
+
+    def create(self, body: Body) -> None:
+        """Make it; a 409 for a name that is not seen means that somebody else has it."""
+        try:
+            super().create(body)
+        except ApiFailure as failure:
+            if failure.reference == "already-exists" and self.live() is None:
+                raise self._taken(failure.message) from None
+            raise
+
+    def _taken(self, cause: str) -> StepConflict:
+        hint = "bucket names are global and begin with the project's id: look with `gcloud storage buckets describe "
+        hint += f"gs://{self.name}`; if it is not yours, choose another project.id in plant.toml"
+        return StepConflict(f"the bucket name {self.name} is taken by somebody else", cause=cause, hint=hint)
 
 
 def bucket(purpose: str) -> Callable[[Context], RestResource]:
@@ -123,7 +190,7 @@ def bucket(purpose: str) -> Callable[[Context], RestResource]:
             update=("storage.buckets.patch", {"bucket": name}),
             marker="labels",
         )
-        return _make(ctx, row)
+        return Bucket(ctx, row)
 
     return make
 
@@ -163,13 +230,25 @@ def secret(secret_id: str) -> Callable[[Context], RestResource]:
     return make
 
 
+SQL_METHODS = {
+    "CREATE": "sql.instances.insert",
+    "UPDATE": "sql.instances.patch",
+    "BACKUP_VOLUME": "sql.backupRuns.insert",
+    "CREATE_DATABASE": "sql.databases.insert",
+    "CREATE_USER": "sql.users.insert",
+    "UPDATE_USER": "sql.users.update",
+}
+"""Which method started an operation of a type, for the usual duration in progress lines."""
+
+
 def sql_running(ctx: Context) -> Callable[[Gcp], list[tuple[str, Body]]]:
     """Operations in flight on the Cloud SQL instance, with the method that a wait reports (hazards Q01)."""
 
     def running(gcp: Gcp) -> list[tuple[str, Body]]:
         where = {"project": ctx.plant.project.id, "instance": ctx.plant.database.instance}
         found = gcp.list("sql.operations.list", "items", **where)
-        return [("sql.instances.insert", op) for op in found if op["status"] in ("PENDING", "RUNNING")]
+        running = [operation for operation in found if operation["status"] in ("PENDING", "RUNNING")]
+        return [(SQL_METHODS.get(str(op.get("operationType")), "sql.operations.get"), op) for op in running]
 
     return running
 

@@ -38,12 +38,14 @@ def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]
         found = look(ctx, item, resource)
         if found.verdict is not Verdict.IN_PLACE:
             return found
-        return join((look_at_grants(ctx, grants(ctx)), _look_at_version(ctx, plan)))
+        return join((look_at_grants(ctx, grants(ctx)), _look_at_version(ctx, item, plan)))
 
     def apply(ctx: Context, finding: Finding) -> None:
         bring(ctx, item, resource)
         add_grants(ctx.gcp, grants(ctx))
-        if plan.generate and newest_enabled(ctx, secret_id) is None:
+        if _look_at_version(ctx, item, plan).verdict is Verdict.MISSING:
+            if secret_id in ctx.options.recreate:
+                ctx.memory.forgotten(item)
             _add_version(ctx, secret_id, _value(ctx, plan))
 
     def verify(ctx: Context) -> Evidence:
@@ -58,12 +60,16 @@ def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]
     return Step(id=item, title=title, check=check, apply=apply, verify=verify, needs=needs, expect_s=4)
 
 
+def versions(ctx: Context, secret_id: str) -> list[Body]:
+    """All versions, the newest by number first, whatever their state."""
+    parent = desired.secret_name(ctx.plant, secret_id)
+    found = ctx.gcp.list(f"{SECRETS}.versions.list", "versions", parent=parent)
+    return sorted(found, key=lambda version: int(_number(version)), reverse=True)
+
+
 def newest_enabled(ctx: Context, secret_id: str) -> Body | None:
     """The newest ENABLED version: `latest` would be the newest by number, even when disabled (hazards K02)."""
-    parent = desired.secret_name(ctx.plant, secret_id)
-    found = ctx.gcp.list(f"{SECRETS}.versions.list", "versions", parent=parent, filter="state:ENABLED")
-    enabled = [version for version in found if version.get("state") == "ENABLED"]
-    return max(enabled, key=lambda version: int(_number(version)), default=None)
+    return next((v for v in versions(ctx, secret_id) if v.get("state") == "ENABLED"), None)
 
 
 def read(ctx: Context, secret_id: str, version: str) -> Secret:
@@ -73,13 +79,25 @@ def read(ctx: Context, secret_id: str, version: str) -> Secret:
     return Secret(base64.b64decode(payload["data"]).decode())
 
 
-def _look_at_version(ctx: Context, plan: desired.SecretPlan) -> Finding:
-    version = newest_enabled(ctx, plan.id)
-    if version is not None:
-        return Finding(verdict=Verdict.IN_PLACE, facts={"version": _number(version)})
+def _look_at_version(ctx: Context, item: str, plan: desired.SecretPlan) -> Finding:
+    """A value that was there is never replaced by a new random one: whatever uses the old one would stop working."""
+    found = versions(ctx, plan.id)
+    enabled = next((version for version in found if version.get("state") == "ENABLED"), None)
+    if enabled is not None:
+        facts = {"version": _number(enabled), "created": str(enabled.get("createTime", ""))}
+        return Finding(verdict=Verdict.IN_PLACE, facts=facts)
     if not plan.generate:
         return Finding(verdict=Verdict.IN_PLACE)
-    change = Change(field=f"{plan.id} version", desired="a new random value", sensitive=True)
+    disabled = next((version for version in found if version.get("state") == "DISABLED"), None)
+    gone = bool(found) or ctx.memory.was_in_place(item)
+    if gone and plan.id not in ctx.options.recreate:
+        anew = f"have a new value made with `--recreate {plan.id}`"
+        hint = f"if it was destroyed for good, {anew}"
+        if disabled is not None:
+            enable = f"gcloud secrets versions enable {_number(disabled)} --secret {plan.id}"
+            hint = f"type `{enable} --project {ctx.plant.project.id}`, or {anew}"
+        return Finding(verdict=Verdict.CONFLICT, reason=f"{plan.id} had a value, and no version is enabled", hint=hint)
+    change = Change(field=f"{plan.id} version", desired="a new random value")
     return Finding(verdict=Verdict.MISSING, changes=(change,))
 
 
