@@ -122,14 +122,19 @@ def prepare(box: Sandbox) -> str:
 def make_job(box: Sandbox, job_id: str, image: str, **template: Any) -> None:
     """A job; `env`, `args`, `volumeMounts` go to its container, the rest to its template."""
     container = {key: template.pop(key) for key in ("env", "args", "volumeMounts") if key in template}
-    inner = {"containers": [{"image": image, **container}], "serviceAccount": RUNNER, "maxRetries": 0, **template}
+    inner: dict[str, Any] = {
+        "containers": [{"image": image, **container}],
+        "serviceAccount": RUNNER,
+        "maxRetries": 0,
+        **template,
+    }
     answer = box.ok("POST", f"run/v2/{LOCATION}/jobs?jobId={job_id}", {"template": {"template": inner}})
     assert "error" not in wait(box, "run", answer)
 
 
 def start(box: Sandbox, job_id: str, *args: str, **overrides: Any) -> dict[str, Any]:
     """Run a job with these arguments; the operation's first answer."""
-    change = {"args": list(args), **overrides}
+    change: dict[str, Any] = {"args": list(args), **overrides}
     body: dict[str, Any] = {"overrides": {"containerOverrides": [change]}} if args or overrides else {}
     return dict(box.ok("POST", f"run/v2/{LOCATION}/jobs/{job_id}:run", body))
 

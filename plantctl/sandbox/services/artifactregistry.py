@@ -9,11 +9,13 @@ from plantctl.sandbox.access import iam_policy_handlers
 from plantctl.sandbox.durations import DURATIONS
 from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Body, Call, Service, World
+from plantctl.sandbox.services.compute_defaults import REGIONS
 
 service = Service("artifactregistry", versions=("v1",))
 
 LOCATIONS = "artifactregistry.projects.locations"
 REPOSITORIES = f"{LOCATIONS}.repositories"
+MULTI = ("us", "europe", "asia")
 REPOSITORY_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 IMMUTABLE = {"format", "mode", "kmsKeyName", "name"}
 TYPE = "type.googleapis.com/google.devtools.artifactregistry.v1"
@@ -133,6 +135,21 @@ def delete_repository(call: Call) -> Body:
     """Deleted by an operation."""
     _live(call, call.name())
     return _start(call, call.name(), "delete", "", {})
+
+
+@service.method(f"{LOCATIONS}.list", f"{LOCATIONS}.get", versions=("v1", "v1beta2"))
+def locations(call: Call) -> Body:
+    """Regions and multi-regions that hold repositories; `gcloud artifacts repositories list` asks for all of them."""
+    parent = "/".join(call.name().split("/")[:2])
+    found: list[Body] = [
+        {"name": f"{parent}/locations/{word}", "locationId": word, "displayName": word} for word in (*MULTI, *REGIONS)
+    ]
+    if call.method.id.endswith("list"):
+        return standard.page(found, call.params, "locations")
+    for location in found:
+        if location["name"] == call.name():
+            return location
+    raise errors.not_found(f"Location {call.name()} is not found or access is unauthorized.")
 
 
 @service.method(f"{LOCATIONS}.operations.get")

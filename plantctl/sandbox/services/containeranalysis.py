@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -19,7 +20,10 @@ service = Service("containeranalysis", versions=("v1",))
 
 OCCURRENCES = "containeranalysis.projects.occurrences"
 NOTES = "projects/goog-vulnz/notes"
-TERM = re.compile(r'(kind|resourceUrl)\s*=\s*"([^"]*)"')
+TOKEN = re.compile(r'\s*(?:([()])|(AND|OR)\b|(kind|resourceUrl)\s*=\s*"([^"]*)")')
+FIELDS = {"kind": "kind", "resourceUrl": "resourceUri"}
+
+Test = Callable[[Body], bool]
 
 
 @cache
@@ -41,9 +45,9 @@ def findings(packages: tuple[tuple[str, str], ...]) -> list[tuple[str, str, Body
 
 @service.method(f"{OCCURRENCES}.list")
 def list_occurrences(call: Call) -> Body:
-    """`filter` knows kind and resourceUrl, joined by AND: the two that scans are read by."""
-    kind, url = _filter(str(call.params.get("filter") or ""))
-    found = [body for body in _occurrences(call) if kind in ("", body["kind"]) and url in ("", body["resourceUri"])]
+    """`filter` knows kind and resourceUrl with AND, OR and parentheses: what scans are read by."""
+    wanted = parse(str(call.params.get("filter") or ""))
+    found = [body for body in _occurrences(call) if wanted(body)]
     return standard.page(found, call.params, "occurrences")
 
 
@@ -59,10 +63,10 @@ def get_occurrence(call: Call) -> Body:
 @service.method(f"{OCCURRENCES}.getVulnerabilitySummary")
 def summary(call: Call) -> Body:
     """Counts by resource and severity (discovery: FixableTotalByDigest)."""
-    _, url = _filter(str(call.params.get("filter") or ""))
+    wanted = parse(str(call.params.get("filter") or ""))
     counts: dict[tuple[str, str], Body] = {}
     for body in _occurrences(call):
-        if body["kind"] != "VULNERABILITY" or url not in ("", body["resourceUri"]):
+        if body["kind"] != "VULNERABILITY" or not wanted(body):
             continue
         severity = body["vulnerability"]["effectiveSeverity"]
         count = counts.setdefault(
@@ -75,14 +79,51 @@ def summary(call: Call) -> Body:
     return {"counts": list(counts.values())} if counts else {}
 
 
-def _filter(expression: str) -> tuple[str, str]:
-    wanted = {"kind": "", "resourceUrl": ""}
-    for part in re.split(r"\s+AND\s+", expression.strip()) if expression.strip() else []:
-        match = TERM.fullmatch(part.strip())
+def parse(expression: str) -> Test:
+    """A filter as a test on an occurrence; the empty one takes all. 400 for what the sandbox cannot read."""
+    tokens: list[tuple[str, str]] = []
+    position = 0
+    while expression[position:].strip():
+        match = TOKEN.match(expression, position)
         if match is None:
-            raise errors.invalid(f"invalid filter {part!r}: the sandbox reads kind and resourceUrl only", "filter")
-        wanted[match.group(1)] = match.group(2)
-    return wanted["kind"], wanted["resourceUrl"]
+            raise errors.invalid(f"invalid filter: {expression[position:]!r}", "filter")
+        bracket, word, field, value = match.groups()
+        tokens.append((field, value) if field else (bracket or word, ""))
+        position = match.end()
+    if not tokens:
+        return lambda body: True
+    test = _any(tokens, expression)
+    if tokens:
+        raise errors.invalid(f"invalid filter: {expression!r}", "filter")
+    return test
+
+
+def _any(tokens: list[tuple[str, str]], whole: str) -> Test:
+    tests = [_all(tokens, whole)]
+    while tokens and tokens[0][0] == "OR":
+        tokens.pop(0)
+        tests.append(_all(tokens, whole))
+    return lambda body: any(test(body) for test in tests)
+
+
+def _all(tokens: list[tuple[str, str]], whole: str) -> Test:
+    tests = [_one(tokens, whole)]
+    while tokens and tokens[0][0] == "AND":
+        tokens.pop(0)
+        tests.append(_one(tokens, whole))
+    return lambda body: all(test(body) for test in tests)
+
+
+def _one(tokens: list[tuple[str, str]], whole: str) -> Test:
+    kind, value = tokens.pop(0) if tokens else ("", "")
+    if kind == "(":
+        test = _any(tokens, whole)
+        if not tokens or tokens.pop(0)[0] != ")":
+            raise errors.invalid(f"invalid filter: {whole!r}", "filter")
+        return test
+    if kind not in FIELDS:
+        raise errors.invalid(f"invalid filter: {whole!r}", "filter")
+    return lambda body: bool(body[FIELDS[kind]] == value)
 
 
 def _occurrences(call: Call) -> list[Body]:

@@ -90,8 +90,9 @@ def _start(call: Call, key: str, verb: str, body: Body) -> Body:
         call,
         kind="lro",
         finisher=f"run.{verb}",
-        duration_s=DURATIONS.get(call.method.id, 10.0),
+        duration_s=DURATIONS.get(f"{JOBS}.{call.method.id.rsplit('.', 1)[1]}", 10.0),
         name="/".join(key.split("/")[1:5]),
+        project=key.split("/")[2],
         target=key,
         metadata={"@type": f"{TYPE}.Job", **first},
         response_type=f"{TYPE}.Job",
@@ -191,7 +192,11 @@ def list_jobs(call: Call) -> Body:
 @service.method(f"{JOBS}.delete")
 def delete_job(call: Call) -> Body:
     """Executions go with it."""
-    key, live = _job(call)
+    return start_delete(call, *_job(call))
+
+
+def start_delete(call: Call, key: str, live: Body) -> Body:
+    """Begin the deletion of a job; gives the operation's first answer."""
     return _start(call, key, "delete_job", live)
 
 
