@@ -187,9 +187,7 @@ def test_links_inside_stay_links_and_cannot_leave_the_image(store: ImageStore) -
 
 
 def test_lock_that_agrees_with_what_is_installed_is_linked(store: ImageStore) -> None:
-    lock = (
-        f"# pins\nidna=={metadata.version('idna')} \\\n    --hash=sha256:00  \nnever==1 ; python_version<'3'\n"
-    )
+    lock = f"# pins\nidna=={metadata.version('idna')} \\\n    --hash=sha256:00  \nnever==1 ; python_version<'3'\n"
     digest = store.build(toy("", lock=lock)).digest
     environment = store.environment(digest)
     assert environment.kind == "linked"

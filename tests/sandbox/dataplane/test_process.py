@@ -1,15 +1,11 @@
 """Instances: what runs, with which environment, how it ends, and that nothing of it stays."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,54 +14,11 @@ import pytest
 
 from plantctl.sandbox.dataplane.forward import ForwardLoop, ForwardSet
 from plantctl.sandbox.dataplane.image import ImageStore
-from plantctl.sandbox.dataplane.metadata import Identity
-from plantctl.sandbox.dataplane.places import NOBODY, can_lend_reading, remove_place_for
 from plantctl.sandbox.dataplane.process import Launch, ProcessPlane
-from plantctl.sandbox.dataplane.running import RunAs, Running, free_port, start
+from tests.sandbox.dataplane.process_kit import DRAINS, SELF, Lines, linux
 from tests.sandbox.dataplane.tarballs import DOCKERFILE, toy
 
-SELF = Identity(service_account="sa@p.iam.gserviceaccount.com", project_id="p", project_number="1", region="r")
 REPORT = "import json, os, sys\nprint(json.dumps({'argv': sys.argv, 'env': dict(os.environ), 'cwd': os.getcwd()}))\n"
-linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and loopback aliases are Linux's")
-
-
-def _mint(account: str, kind: str, audience: str) -> tuple[str, int]:
-    return f"{kind}:{account}:{audience}", 3600
-
-
-@pytest.fixture(scope="module")
-def images() -> Iterator[ImageStore]:
-    with tempfile.TemporaryDirectory(prefix="plantctl-test-") as directory:
-        Path(directory).chmod(0o755)
-        yield ImageStore(Path(directory))
-        remove_place_for(Path(directory))
-
-
-@pytest.fixture
-def plane(images: ImageStore) -> Iterator[ProcessPlane]:
-    plane = ProcessPlane(images.place, images, _mint)
-    yield plane
-    plane.close(grace_s=0)
-    assert not list(images.place.glob("runs/*"))
-
-
-class Lines:
-    """Collects what an instance prints."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[str, str]] = []
-        self._more = threading.Condition()
-
-    def __call__(self, stream: str, line: str) -> None:
-        with self._more:
-            self.found.append((stream, line))
-            self._more.notify_all()
-
-    def wait_for(self, text: str) -> str:
-        """The first line that holds the text."""
-        with self._more:
-            assert self._more.wait_for(lambda: any(text in line for _, line in self.found), 15), self.found
-            return next(line for _, line in self.found if text in line)
 
 
 def _report(plane: ProcessPlane, launch: Launch) -> dict[str, Any]:
@@ -191,17 +144,6 @@ def test_what_cannot_start_leaves_nothing(plane: ProcessPlane, images: ImageStor
     assert not list(images.place.glob("runs/*"))
 
 
-DRAINS = """
-import signal, sys, time
-def drain(*_):
-    print("draining", flush=True)
-    time.sleep(0.2)
-    print("drained", flush=True)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, drain)
-print("ready", flush=True)
-time.sleep(60)
-"""
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -366,121 +308,3 @@ def test_identity_comes_from_its_own_metadata_server(plane: ProcessPlane, images
     host, _, port = lines.found[1][1].partition(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=5)
-
-
-SERVES = """
-import http.server, os, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/health" else 503)
-        self.end_headers()
-http.server.HTTPServer((sys.argv[1], int(os.environ["PORT"])), Handler).serve_forever()
-"""
-
-
-def _serve(plane: ProcessPlane, images: ImageStore, host: str) -> tuple[Running, int]:
-    port = free_port()
-    launch = Launch(digest=images.build(toy(SERVES)).digest, identity=SELF, args=(host,), port=port)
-    return plane.run(launch), port
-
-
-def test_health_gate(plane: ProcessPlane, images: ImageStore) -> None:
-    running, port = _serve(plane, images, "0.0.0.0")
-    assert running.wait_listening(port, "/health", 15).ok
-    assert running.wait_listening(port, None, 15).ok
-    unwell = running.wait_listening(port, "/other", 0.3)
-    assert (unwell.ok, unwell.reason) == (False, "GET /other answered 503 after 0.3 s")
-    silent = running.wait_listening(free_port(), None, 0.2)
-    assert not silent.ok
-    assert silent.reason.startswith("nothing listens on port")
-    running.terminate(0)
-    assert running.wait_listening(port, "/health", 15).reason == "the container exited with code 137"
-
-
-@linux
-def test_server_on_127_0_0_1_alone_is_not_found_as_on_cloud_run(plane: ProcessPlane, images: ImageStore) -> None:
-    running, port = _serve(plane, images, "127.0.0.1")
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    assert not running.wait_listening(port, "/health", 0.3).ok
-
-
-def test_long_lines_are_cut_and_a_failing_listener_stops_nothing(plane: ProcessPlane, images: ImageStore) -> None:
-    sizes: list[int] = []
-
-    def listen(_stream: str, line: str) -> None:
-        sizes.append(len(line))
-        raise RuntimeError("full")
-
-    digest = images.build(toy("import sys\nprint('x' * 600_000)\nprint('end', file=sys.stderr)\n")).digest
-    running = plane.run(Launch(digest=digest, identity=SELF, on_line=listen))
-    assert running.wait(20) == 0
-    assert sorted(sizes) == [3, 600_000 - 2 * 262_144, 262_144, 262_144]
-    assert isinstance(running.line_error, RuntimeError)
-
-
-def test_close_ends_all_and_refuses_more(plane: ProcessPlane, images: ImageStore) -> None:
-    lines = Lines()
-    digest = images.build(toy(DRAINS)).digest
-    running = [plane.run(Launch(digest=digest, identity=SELF, on_line=lines)) for _ in range(2)]
-    for _ in running:
-        lines.wait_for("ready")
-    assert plane.describe()["instances"] == "2"
-    plane.close()
-    assert all(instance.poll() is not None for instance in running)
-    assert plane.describe()["instances"] == "0"
-    with pytest.raises(RuntimeError, match="closed"):
-        plane.run(Launch(digest=digest, identity=SELF))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs processes as another user")
-@pytest.mark.parametrize("reads_all", [False, True])
-def test_launcher_gives_up_root(tmp_path: Path, reads_all: bool) -> None:
-    if reads_all and not can_lend_reading():
-        pytest.skip("this machine's root has no CAP_DAC_READ_SEARCH to lend")
-    secret = tmp_path / "secret"
-    secret.write_text("words of root\n")
-    secret.chmod(0o600)
-    tmp_path.chmod(0o700)
-    script = f"trap '' TERM; id -u; id -G; cat {secret} 2>&1; echo x 2>&1 >> {secret}; echo done; sleep 60"
-    lines = Lines()
-    own_groups = os.getgroups()
-    os.setgroups([*own_groups, 65533])
-    try:
-        running = start(
-            argv=["/bin/sh", "-c", script],
-            env={"PATH": "/usr/bin:/bin"},
-            workdir=Path("/"),
-            user=RunAs(uid=NOBODY, reads_all=reads_all),
-            scratch=tmp_path / "scratch",
-            timeout_s=None,
-            on_line=lines,
-            at_end=lambda: None,
-        )
-    finally:
-        os.setgroups(own_groups)
-    lines.wait_for("done")
-    assert running.terminate(grace_s=0.1) == 137
-    printed = [line for stream, line in lines.found if stream == "stdout"]
-    assert printed[:2] == [str(NOBODY), str(NOBODY)]
-    assert ("words of root" in printed) == reads_all
-    assert secret.read_text() == "words of root\n"
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or not can_lend_reading(), reason="only root runs processes as another user")
-def test_code_run_by_root_is_not_root_and_cannot_change_its_image(plane: ProcessPlane, images: ImageStore) -> None:
-    program = (
-        "import os, pathlib\n"
-        "print(os.getuid(), pathlib.Path(os.environ['F']).read_text())\n"
-        "pathlib.Path(os.environ['HOME'], 'x').write_text('mine')\n"
-        "pathlib.Path('y').write_text('not mine')\n"
-    )
-    lines = Lines()
-    digest = images.build(toy(program)).digest
-    running = plane.run(Launch(digest=digest, identity=SELF, env={"F": "/s/f"}, files={"/s/f": b"s"}, on_line=lines))
-    assert running.wait(20) == 1
-    assert ("stdout", f"{NOBODY} s") in lines.found
-    assert lines.wait_for("PermissionError").endswith("Permission denied: 'y'")
