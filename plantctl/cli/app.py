@@ -100,7 +100,7 @@ def _bug(error: Exception) -> PlantctlError:
     words = f": {error}" if str(error) else ""
     return PlantctlError(
         f"this is a bug in plantctl: {type(error).__name__}{words}",
-        cause="an error that nobody foresaw; nothing was left half-written that a next run would not find",
+        cause="an error that nobody foresaw; the journal is whole, and running again is safe",
         hint="run it again with --debug for the traceback, and report it",
         reference="bug",
     )
