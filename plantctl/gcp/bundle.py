@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from plantctl.clock import Clock
-from plantctl.errors import ApiFailure, PlantctlError
-from plantctl.gcp import failures, methods
+from plantctl.errors import ApiFailure
+from plantctl.gcp import advice, classify, methods
+from plantctl.gcp.classify import Action, Reaction
 from plantctl.gcp.clients import Clients
-from plantctl.gcp.failures import Action, Failure, Reaction
+from plantctl.gcp.failures import Failure
+from plantctl.gcp.idempotency import idempotency
 from plantctl.gcp.target import Target
 from plantctl.gcp.transport import SENDING, Transport
 from plantctl.model.events import Retried
@@ -20,19 +22,13 @@ from plantctl.model.step import Body, holds_later
 ReadBack = Callable[[], Body | None]
 
 _FRESH = {
-    "api": ("serviceusage.services.", failures.FRESH_API_S),
-    "account": ("iam.projects.serviceAccounts.create", failures.FRESH_ACCOUNT_S),
-    "billing": ("cloudbilling.projects.updateBillingInfo", 300),
+    "api": ("serviceusage.services.", ""),
+    "account": ("iam.projects.serviceAccounts.create", ""),
+    "billing": ("cloudbilling.projects.updateBillingInfo", ""),
+    "grant": ("", "IamPolicy"),
 }
-MAX_ATTEMPTS = 40
-SETTLE_S = 2.0
-"""How long a write without an answer gets before it is looked for a second time, in poll intervals of the target."""
-
-
-class GapError(PlantctlError):
-    """The sandbox has no handler for a method: a fault of the sandbox, never a missing resource."""
-
-    reference = "sandbox-gap"
+"""Beginning and end of the method ids that make an answer look different for a while (classify.FRESH_S)."""
+MAX_RETRIES = 40
 
 
 class Gcp:
@@ -64,7 +60,7 @@ class Gcp:
         if (later := holds_later(body)) is not None:
             raise LookupError(f"{method_id} was about to be sent with {later}")
         mutating = methods.is_mutating(method_id, self._clients.verb(method_id), params)
-        kind = methods.idempotency(method_id) if mutating else ""
+        kind = idempotency(method_id) if mutating else ""
         resource = methods.resource_of(params, body)
         intent = ""
         if mutating:
@@ -79,9 +75,16 @@ class Gcp:
         try:
             return self.call(method_id, **params)
         except ApiFailure as failure:
-            if failure.code == 404:
+            if failure.code == 404 or (failure.reason == "notAuthorized" and self._unlisted(method_id, params)):
                 return None
             raise
+
+    def _unlisted(self, method_id: str, params: dict[str, Any]) -> bool:
+        """Cloud SQL may answer 403 notAuthorized for an instance that is not there; its list tells (hazards Q04)."""
+        if method_id != "sql.instances.get":
+            return False
+        listed = self.list("sql.instances.list", "items", project=params["project"])
+        return params["instance"] not in [item["name"] for item in listed]
 
     def list(self, method_id: str, key: str, **params: Any) -> list[Body]:
         """All pages of a list; `key` is the field that holds the items (hazards T24)."""
@@ -98,16 +101,16 @@ class Gcp:
 
     def fresh(self) -> frozenset[str]:
         """What this plant did a short while ago, by its journal, so that answers can be read in that light."""
+        recent = {seconds: self.memory.attempts(since_s=seconds) for seconds in set(classify.FRESH_S.values())}
         return frozenset(
             word
-            for word, (method, seconds) in _FRESH.items()
-            if any(a.method_id.startswith(method) for a in self.memory.attempts(since_s=seconds))
-        ) | frozenset(
-            {"grant"} if any(a.method_id.endswith("IamPolicy") for a in self.memory.attempts(since_s=420)) else ()
+            for word, (begin, end) in _FRESH.items()
+            for attempt in recent[classify.FRESH_S[word]]
+            if attempt.method_id.startswith(begin) and attempt.method_id.endswith(end)
         )
 
 
-class _Again(Exception):  # noqa: N818 - control flow for tenacity
+class _Again(Exception):
     def __init__(self, failure: Failure, reaction: Reaction) -> None:
         super().__init__(str(failure))
         self.failure = failure
@@ -121,7 +124,8 @@ class _Sender:
         self._gcp = gcp
         self._sending = sending
         self._read_back = read_back
-        self._looked = 0
+        self._open = False
+        self._resent = 0
         self._attempt = 0
 
     def run(self, carry: Callable[[], Body]) -> Body:
@@ -131,19 +135,16 @@ class _Sender:
         begun = self._gcp.clock.monotonic()
         retrying = Retrying(
             retry=retry_if_exception_type(_Again),
-            wait=lambda state: self._delay(state.outcome.exception() if state.outcome else None),
-            stop=lambda state: (
-                state.attempt_number >= MAX_ATTEMPTS
-                or self._overdue(state.outcome.exception() if state.outcome else None, begun)
-            ),
+            wait=lambda state: self._delay(_again(state)),
+            stop=lambda state: self._enough(_again(state), begun),
             sleep=self._gcp.clock.sleep,
-            before_sleep=lambda state: self._tell(state.outcome.exception() if state.outcome else None),
+            before_sleep=lambda state: self._tell(_again(state)),
             reraise=True,
         )
         try:
             return dict(retrying(self._once, carry))
         except _Again as again:
-            raise failures.translate(again.failure, project=self._gcp.target.project) from None
+            raise advice.translate(again.failure, self._gcp.target) from None
 
     def _once(self, carry: Callable[[], Body]) -> Body:
         self._attempt += 1
@@ -156,60 +157,68 @@ class _Sender:
             SENDING.reset(token)
 
     def _react(self, failure: Failure) -> Body:
-        if failure.status == "UNIMPLEMENTED":
-            raise GapError(failure.message, hint="this is a gap of the local sandbox; Google Cloud has the method")
-        fresh = self._gcp.fresh() if failure.code in (400, 403, 404) else frozenset()
-        reaction = failures.classify(
+        # the past is asked only where it could make a difference
+        fresh = self._gcp.fresh() if failure.code in (400, 403) else frozenset()
+        reaction = classify.classify(
             failure,
             mutating=self._sending.mutating,
             idempotency=self._sending.idempotency,
             attempt=self._attempt,
             fresh=fresh,
         )
+        # after a write of ours whose outcome was open, "it is there" may well mean ours
+        own = reaction.action is Action.EXISTS and self._open
+        self._open = self._open or reaction.action is Action.READ_BACK
         if reaction.action in (Action.RETRY, Action.WAIT):
             raise _Again(failure, reaction)
-        if reaction.action is Action.READ_BACK and self._read_back is not None:
+        if self._read_back is not None and (own or reaction.action is Action.READ_BACK):
             return self._look(failure, reaction)
-        error = failures.translate(failure, project=self._gcp.target.project)
-        if reaction.action is Action.EXISTS:
-            error.reference = "already-exists"
-        if reaction.action is Action.REDO:
-            error.reference = "conflict-retry"
-        raise error from None
+        raise advice.translate(failure, self._gcp.target, reaction.action) from None
 
     def _look(self, failure: Failure, reaction: Reaction) -> Body:
-        """Nothing is sent again before the resource was looked for twice (hazards section 4, UNKNOWN_OUTCOME)."""
+        """Nothing is sent again before the resource was looked for, and for long enough (hazards section 4).
+
+        Raises _Again when it is not there and may be sent again, else what the failure translates to.
+        """
         assert self._read_back is not None
-        for pause in (0.0, SETTLE_S * self._gcp.target.poll_s[0]):
-            self._gcp.clock.sleep(pause)
+        settle_s = self._gcp.target.settle_s
+        for pause in (0.0, settle_s * 0.1, settle_s * 0.3, settle_s * 0.6) if reaction.resends else (0.0,):
+            if pause:
+                self._gcp.clock.sleep(pause)
+            # the looks send requests of their own on this thread
             found = self._read_back()
             if found is not None:
                 return found
-        if self._looked:
-            raise failures.translate(failure, project=self._gcp.target.project)
-        self._looked += 1
+        if reaction.action is not Action.READ_BACK or self._resent >= reaction.resends:
+            raise advice.translate(failure, self._gcp.target, reaction.action) from None
+        self._resent += 1
         raise _Again(failure, reaction)
 
-    def _delay(self, error: BaseException | None) -> float:
-        if not isinstance(error, _Again):
-            return 0.0
-        # the sandbox's clock is fast; real back-off would only make a rehearsal slow, so the target's poll bounds it
-        asked = error.failure.retry_after_s
-        return asked or min(error.reaction.delay_s, self._gcp.target.poll_s[1] * 3)
+    def _delay(self, again: _Again) -> float:
+        # the local target's clock is fast; real back-off would only make a rehearsal slow, so its poll bounds it
+        asked = again.failure.retry_after_s
+        return asked or min(again.reaction.delay_s, self._gcp.target.poll_s[1] * 3)
 
-    def _overdue(self, error: BaseException | None, begun: float) -> bool:
-        if not isinstance(error, _Again):
+    def _enough(self, again: _Again, begun: float) -> bool:
+        bound_s = again.reaction.bound_s if again.failure.sent else self._gcp.target.unreachable_s
+        if again.reaction.action is Action.RETRY and self._attempt >= MAX_RETRIES:
             return True
-        return self._gcp.clock.monotonic() - begun > error.reaction.bound_s
+        return self._gcp.clock.monotonic() - begun > bound_s
 
-    def _tell(self, error: BaseException | None) -> None:
-        if isinstance(error, _Again):
-            self._gcp.recorder.emit(
-                Retried(
-                    at=self._gcp.clock.now(),
-                    item=CURRENT_ITEM.get(),
-                    method_id=self._sending.method_id,
-                    why=error.reaction.why,
-                    delay_s=self._delay(error),
-                )
+    def _tell(self, again: _Again) -> None:
+        self._gcp.recorder.emit(
+            Retried(
+                at=self._gcp.clock.now(),
+                item=CURRENT_ITEM.get(),
+                method_id=self._sending.method_id,
+                why=again.reaction.why,
+                delay_s=self._delay(again),
             )
+        )
+
+
+def _again(state: Any) -> _Again:
+    """What tenacity asks about: only _Again brings it to ask."""
+    error = state.outcome.exception()
+    assert isinstance(error, _Again)
+    return error

@@ -5,65 +5,40 @@ Clients are built on first use and kept; every Google import is inside a functio
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
+import keyword
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from plantctl.gcp.methods import api_of
 from plantctl.gcp.target import Target
-from plantctl.gcp.transport import Transport
+from plantctl.gcp.transport import GapicSession, Transport, decode
+from plantctl.gcp.typed import TYPED, Typed
 from plantctl.model.step import Body
-
-# method id without its API word -> (library, client class, rpc, request type, field that holds the body)
-TYPED: dict[str, tuple[str, str, str, str, str]] = {
-    "run.projects.locations.jobs.create": ("run_v2", "JobsClient", "create_job", "CreateJobRequest", "job"),
-    "run.projects.locations.jobs.get": ("run_v2", "JobsClient", "get_job", "GetJobRequest", ""),
-    "run.projects.locations.jobs.list": ("run_v2", "JobsClient", "list_jobs", "ListJobsRequest", ""),
-    "run.projects.locations.jobs.patch": ("run_v2", "JobsClient", "update_job", "UpdateJobRequest", "job"),
-    "run.projects.locations.jobs.run": ("run_v2", "JobsClient", "run_job", "RunJobRequest", "*"),
-    "run.projects.locations.jobs.executions.get": (
-        "run_v2", "ExecutionsClient", "get_execution", "GetExecutionRequest", "",
-    ),
-    "run.projects.locations.jobs.executions.list": (
-        "run_v2", "ExecutionsClient", "list_executions", "ListExecutionsRequest", "",
-    ),
-    "secretmanager.projects.secrets.create": (
-        "secretmanager_v1", "SecretManagerServiceClient", "create_secret", "CreateSecretRequest", "secret",
-    ),
-    "secretmanager.projects.secrets.get": (
-        "secretmanager_v1", "SecretManagerServiceClient", "get_secret", "GetSecretRequest", "",
-    ),
-    "secretmanager.projects.secrets.patch": (
-        "secretmanager_v1", "SecretManagerServiceClient", "update_secret", "UpdateSecretRequest", "secret",
-    ),
-    "secretmanager.projects.secrets.addVersion": (
-        "secretmanager_v1", "SecretManagerServiceClient", "add_secret_version", "AddSecretVersionRequest", "*",
-    ),
-    "secretmanager.projects.secrets.versions.list": (
-        "secretmanager_v1", "SecretManagerServiceClient", "list_secret_versions", "ListSecretVersionsRequest", "",
-    ),
-    "secretmanager.projects.secrets.versions.access": (
-        "secretmanager_v1", "SecretManagerServiceClient", "access_secret_version", "AccessSecretVersionRequest", "",
-    ),
-}  # fmt: skip
 
 TIMEOUT_S = 90.0
 
 
 class Clients:
-    """Thread-safe; one per process."""
+    """Thread-safe; one per process. Each document and client is made once, by whoever needs it first."""
 
     def __init__(self, target: Target, transport: Transport) -> None:
         self._target = target
         self._transport = transport
         self._lock = threading.Lock()
-        self._documents: dict[tuple[str, str], Any] = {}
-        self._typed: dict[tuple[str, str], Any] = {}
+        self._made: dict[tuple[str, ...], _Slot] = {}
 
     def verb(self, method_id: str) -> str:
         """HTTP verb of a method, from its discovery document; LookupError for an unknown method."""
-        return str(self._method(method_id)["httpMethod"])
+        node: Any = self._document(*api_of(method_id))
+        *resources, verb = method_id.split(".")[1:]
+        for word in resources:
+            node = node["resources"][word]
+        return str(node["methods"][verb]["httpMethod"])
 
     def carry(self, method_id: str, body: Body | None, params: dict[str, Any], upload: bytes | None) -> Body:
         """One request for a method; gives the answer as JSON in REST names. Raises Failure."""
@@ -71,26 +46,28 @@ class Clients:
             return self._carry_typed(method_id, body, params)
         return self._carry_discovery(method_id, body, params, upload)
 
-    def _method(self, method_id: str) -> Any:
-        document = self._document(*api_of(method_id))[0]
-        node: Any = document
-        *resources, verb = method_id.split(".")[1:]
-        for word in resources:
-            node = node["resources"][word]
-        return node["methods"][verb]
-
-    def _document(self, api: str, version: str) -> tuple[Any, Any]:
-        """(discovery document, googleapiclient resource) of an API."""
+    def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once; only those who want the same thing wait for it."""
         with self._lock:
-            if (api, version) not in self._documents:
-                self._documents[api, version] = _build(self._target, api, version)
-            document, client = self._documents[api, version]
-            return document, client
+            slot = self._made.setdefault(key, _Slot())
+        with slot.lock:
+            if not slot.made:
+                slot.value, slot.made = make(), True
+        return slot.value
+
+    def _document(self, api: str, version: str) -> Any:
+        return self._once(("document", api, version), lambda: _read(self._target, api, version))
+
+    def _discovery(self, api: str, version: str) -> Any:
+        from googleapiclient.discovery import build_from_document
+
+        document = self._document(api, version)
+        return self._once(("client", api, version), lambda: build_from_document(document, http=_Unused()))
 
     def _carry_discovery(self, method_id: str, body: Body | None, params: dict[str, Any], upload: bytes | None) -> Body:
         from googleapiclient.http import MediaInMemoryUpload
 
-        node: Any = self._document(*api_of(method_id))[1]
+        node: Any = self._discovery(*api_of(method_id))
         *resources, verb = method_id.split(".")[1:]
         for word in resources:
             node = getattr(node, word)()
@@ -99,51 +76,53 @@ class Clients:
             arguments["body"] = body
         if upload is not None:
             arguments["media_body"] = MediaInMemoryUpload(upload, mimetype="application/gzip", resumable=False)
-        request = getattr(node, verb)(**arguments)
+        # `import` is a word of Python's; googleapiclient appends an underscore to such
+        request = getattr(node, f"{verb}_" if keyword.iskeyword(verb) else verb)(**arguments)
         return self._transport.send_json(request.method, request.uri, request.body, dict(request.headers))
 
     def _carry_typed(self, method_id: str, body: Body | None, params: dict[str, Any]) -> Body:
-        import importlib
-
         from google.protobuf import json_format
 
-        library, client_name, rpc, request_name, field = TYPED[method_id]
-        module = importlib.import_module(f"google.cloud.{library}")
+        row = TYPED[method_id]
+        client, session = self._once(("typed", row.library, row.client), lambda: self._typed(row))
         given: Body = dict(params)
-        if field == "*":
+        if row.field == "*":
             given |= body or {}
-        elif field:
-            given[field] = {**(body or {}), **({"name": given.pop("name")} if "name" in given else {})}
-        request_type = getattr(module, request_name)
+        elif row.field:
+            given[row.field] = {**(body or {}), **({"name": given.pop("name")} if "name" in given else {})}
+        request_type = getattr(importlib.import_module(f"google.cloud.{row.library}"), row.request)
         request = request_type(json_format.ParseDict(given, request_type.pb(request_type())))
-        client = self._client(library, client_name)
-        inner = client.transport
-        call = getattr(inner, rpc)
-        # below the client's wrappers: one send, no retry of theirs, no paging, no operation future
-        answer = call(request, timeout=TIMEOUT_S, metadata=_routing(request, given, field))
-        message = answer._pb if hasattr(answer, "_pb") else answer
-        return dict(json_format.MessageToDict(message))
+        try:
+            # below the client's wrappers: one send, no retry of theirs, no paging, no operation future
+            getattr(client.transport, row.rpc)(request, timeout=TIMEOUT_S, metadata=_routing(given, row.field))
+        except json_format.ParseError:
+            # the write is done, and its answer is JSON (the transport looked): newer than the library, no failure
+            if not session.content:
+                raise
+        return decode(session.content)
 
-    def _client(self, library: str, name: str) -> Any:
-        import importlib
-
+    def _typed(self, row: Typed) -> tuple[Any, GapicSession]:
         from google.auth.credentials import AnonymousCredentials
 
-        with self._lock:
-            if (library, name) not in self._typed:
-                module = importlib.import_module(f"google.cloud.{library}")
-                kind = getattr(module, name)
-                api = "run" if library == "run_v2" else "secretmanager"
-                root = self._target.root_url(api, f"https://{api}.googleapis.com").rstrip("/")
-                transport_type = kind.get_transport_class("rest")
-                # credentials are the session's: the client's own would build a second, retrying session
-                inner = transport_type(host=root, credentials=AnonymousCredentials(), url_scheme="http")  # type: ignore[no-untyped-call]
-                inner._session = self._transport.session_for_gapic()
-                self._typed[library, name] = kind(transport=inner)
-            return self._typed[library, name]
+        kind = getattr(importlib.import_module(f"google.cloud.{row.library}"), row.client)
+        official = f"https://{row.api}.googleapis.com"
+        root = self._target.root_url(row.api, official).rstrip("/")
+        # credentials are the session's: the client's own would build a second, retrying session
+        nobody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        scheme = root.split(":", 1)[0]
+        inner = kind.get_transport_class("rest")(host=root, credentials=nobody, url_scheme=scheme)
+        session = inner._session = self._transport.session_for_gapic()
+        return kind(transport=inner), session
 
 
-def _routing(request: Any, given: Body, field: str) -> list[tuple[str, str]]:
+class _Slot:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.made = False
+        self.value: Any = None
+
+
+def _routing(given: Body, field: str) -> list[tuple[str, str]]:
     """The routing header that GAPIC clients add (AIP-4222)."""
     for key in ("name", "parent"):
         if given.get(key):
@@ -152,17 +131,17 @@ def _routing(request: Any, given: Body, field: str) -> list[tuple[str, str]]:
     return [("x-goog-request-params", f"{field}.name={inner['name']}")] if inner and inner.get("name") else []
 
 
-def _build(target: Target, api: str, version: str) -> tuple[Any, Any]:
-    import googleapiclient.discovery_cache as cache
-    from googleapiclient.discovery import build_from_document
-
-    path = Path(str(cache.__file__)).parent / "documents" / f"{api}.{version}.json"
+def _read(target: Target, api: str, version: str) -> Any:
+    # found without importing the package: verbs need this file only, and a start-up should be quick
+    package = importlib.util.find_spec("googleapiclient")
+    folder = Path(package.origin if package and package.origin else "").parent
+    path = folder / "discovery_cache" / "documents" / f"{api}.{version}.json"
     document = json.loads(path.read_text(encoding="utf-8"))
-    # rootUrl, not api_endpoint: uploads ignore the latter's scheme and path (sandbox.md section 1)
+    # rootUrl, not api_endpoint: uploads ignore the latter's scheme and path
     document["rootUrl"] = target.root_url(api, document["rootUrl"])
     document["baseUrl"] = document["rootUrl"] + document["servicePath"]
     document.pop("mtlsRootUrl", None)
-    return document, build_from_document(document, http=_Unused())
+    return document
 
 
 class _Unused:

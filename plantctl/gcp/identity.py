@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
-from plantctl.errors import TargetError
-from plantctl.gcp.target import SCOPES, Target
+import functools
+from typing import Any
 
-LOGIN = "gcloud auth application-default login"
+from plantctl.errors import TargetError
+from plantctl.gcp.target import LOGIN, SCOPES, Target
 
 
 def account_of(target: Target) -> str:
-    """The account whose credentials a target uses, in words; asks no API. Empty where no credentials are needed.
+    """The account whose credentials a target uses, in words; asks no API. TargetError as `credentials`."""
+    return target.account()
 
-    TargetError without Application Default Credentials (`no-credentials`), and when their project, or that of the
-    environment, is not the target's (`wrong-project`).
+
+def credentials(target: Target) -> Any:
+    """Application Default Credentials, impersonating when the target says so; one object a process.
+
+    TargetError without any (`no-credentials`), and when their project, or that of the environment, is not the target's
+    (`wrong-project`).
     """
-    if target.local:
-        return ""
+    return _load(target.project, target.impersonate, target.quota_project)
+
+
+@functools.lru_cache(maxsize=8)
+def _load(project: str, impersonate: str, quota_project: str) -> Any:
     import google.auth
+    from google.auth import impersonated_credentials
     from google.auth.exceptions import GoogleAuthError
 
     try:
-        credentials, resolved = google.auth.default(scopes=SCOPES, quota_project_id=target.quota_project or None)
+        found, resolved = google.auth.default(scopes=SCOPES, quota_project_id=quota_project or None)
     except GoogleAuthError as error:
         raise TargetError(
             "there are no Google credentials on this machine",
             cause=str(error).split("\n", 1)[0].split(". ")[0],
-            hint=f"type `{LOGIN}`; for a service account, set `impersonate` in plant.toml",
+            hint=f"type `{LOGIN}`, or leave `target` out of plant.toml to rehearse locally",
             reference="no-credentials",
         ) from None
-    if resolved and resolved != target.project:
+    if resolved and resolved != project:
         raise TargetError(
-            f"the credentials are set up for project {resolved}, and this plant is {target.project}",
+            f"the credentials are set up for project {resolved}, and this plant is {project}",
             cause="GOOGLE_CLOUD_PROJECT, the credentials' own project, or gcloud's configuration says so",
-            hint=f"type `gcloud config set project {target.project}`, or change project.id in plant.toml",
+            hint=f"type `gcloud config set project {project}`, or change project.id in plant.toml",
             reference="wrong-project",
         )
+    if not impersonate:
+        return found
+    return impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
+        source_credentials=found,
+        target_principal=impersonate,
+        target_scopes=list(SCOPES),
+        quota_project_id=quota_project or None,
+    )
+
+
+def account_of_credentials(target: Target) -> str:
+    """The e-mail that the credentials carry; people's often carry none."""
+    found = credentials(target)
     if target.impersonate:
         return target.impersonate
-    names = (getattr(credentials, name, "") for name in ("service_account_email", "account", "signer_email"))
+    names = (getattr(found, name, "") for name in ("service_account_email", "account", "signer_email"))
     return next((name for name in names if isinstance(name, str) and "@" in name), "your own Google account")

@@ -1,7 +1,4 @@
-"""Every API method that plantctl may call: which document or client carries it, whether it writes, how it is repeated.
-
-A mutating method without an idempotency class cannot be sent (design section 6; classes from hazards section 2).
-"""
+"""Every API that plantctl may call, whether a method writes, and what the journal calls the resource of a call."""
 
 from __future__ import annotations
 
@@ -10,15 +7,22 @@ from typing import Any
 
 # first word of a method id -> (API as in the host name, version)
 APIS = {
+    "accesscontextmanager": ("accesscontextmanager", "v1"),
     "artifactregistry": ("artifactregistry", "v1"),
     "billingbudgets": ("billingbudgets", "v1"),
+    "binaryauthorization": ("binaryauthorization", "v1"),
     "cloudbilling": ("cloudbilling", "v1"),
     "cloudbuild": ("cloudbuild", "v1"),
     "cloudresourcemanager": ("cloudresourcemanager", "v3"),
+    "cloudscheduler": ("cloudscheduler", "v1"),
     "compute": ("compute", "v1"),
     "containeranalysis": ("containeranalysis", "v1"),
+    "dlp": ("dlp", "v2"),
+    "dns": ("dns", "v1"),
     "iam": ("iam", "v1"),
     "logging": ("logging", "v2"),
+    "monitoring": ("monitoring", "v3"),
+    "redis": ("redis", "v1"),
     "run": ("run", "v2"),
     "secretmanager": ("secretmanager", "v1"),
     "servicenetworking": ("servicenetworking", "v1"),
@@ -27,8 +31,11 @@ APIS = {
     "storage": ("storage", "v1"),
     "vpcaccess": ("vpcaccess", "v1"),
 }
-# only in the beta document (gcp-foundation, project.apis)
-BETA = {"serviceusage.services.generateServiceIdentity": "v1beta1"}
+# methods that only another version has (gcp-foundation, project.apis; dashboards are the only part of monitoring v1)
+OTHER_VERSIONS = {
+    "serviceusage.services.generateServiceIdentity": "v1beta1",
+    "monitoring.projects.dashboards": "v1",
+}
 
 READING_POSTS = frozenset(
     {
@@ -47,57 +54,11 @@ READING_POSTS = frozenset(
 )
 """POSTs that change nothing; every other POST, PUT, PATCH and DELETE is a write, whatever it is answered."""
 
-# N natural key, R request id, P precondition, U upsert or idempotent by nature, X none: duplicates possible
-IDEMPOTENCY = {
-    "artifactregistry.projects.locations.repositories.create": "N",
-    "artifactregistry.projects.locations.repositories.patch": "U",
-    "artifactregistry.projects.locations.repositories.setIamPolicy": "P",
-    "billingbudgets.billingAccounts.budgets.create": "X",
-    "billingbudgets.billingAccounts.budgets.patch": "P",
-    "cloudbilling.projects.updateBillingInfo": "U",
-    "cloudbuild.projects.locations.builds.create": "X",
-    "cloudresourcemanager.projects.create": "N",
-    "cloudresourcemanager.projects.patch": "U",
-    "cloudresourcemanager.projects.setIamPolicy": "P",
-    "compute.firewalls.insert": "R",
-    "compute.firewalls.patch": "R",
-    "compute.globalAddresses.insert": "R",
-    "compute.networks.insert": "R",
-    "compute.networks.patch": "R",
-    "compute.routers.insert": "R",
-    "compute.routers.patch": "R",
-    "compute.subnetworks.insert": "R",
-    "compute.subnetworks.patch": "R",
-    "compute.subnetworks.setPrivateIpGoogleAccess": "R",
-    "iam.projects.serviceAccounts.create": "N",
-    "iam.projects.serviceAccounts.enable": "U",
-    "iam.projects.serviceAccounts.patch": "U",
-    "iam.projects.serviceAccounts.setIamPolicy": "P",
-    "run.projects.locations.jobs.create": "N",
-    "run.projects.locations.jobs.patch": "U",
-    "run.projects.locations.jobs.run": "X",
-    "secretmanager.projects.secrets.addVersion": "X",
-    "secretmanager.projects.secrets.create": "N",
-    "secretmanager.projects.secrets.patch": "U",
-    "secretmanager.projects.secrets.setIamPolicy": "P",
-    "servicenetworking.services.connections.create": "N",
-    "servicenetworking.services.connections.patch": "U",
-    "serviceusage.services.batchEnable": "U",
-    "serviceusage.services.enable": "U",
-    "serviceusage.services.generateServiceIdentity": "U",
-    "sql.backupRuns.insert": "X",
-    "sql.databases.insert": "N",
-    "sql.instances.insert": "N",
-    "sql.instances.patch": "P",
-    "sql.users.insert": "U",
-    "sql.users.update": "U",
-    "storage.buckets.insert": "N",
-    "storage.buckets.patch": "U",
-    "storage.buckets.setIamPolicy": "P",
-    "storage.objects.insert": "P",
-    "vpcaccess.projects.locations.connectors.create": "N",
-    "vpcaccess.projects.locations.connectors.patch": "U",
-}
+_NO_NAMES = frozenset(
+    {"requestId", "updateMask", "body", "options", "uploadType", "ifGenerationMatch", "consumerId", "force"}
+)
+_NAMES = ("name", "accountId", "projectId", "displayName")
+"""Where a body names what it makes: most APIs; serviceAccounts.create; projects.create; budgets.create."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +76,7 @@ class Sending:
 def api_of(method_id: str) -> tuple[str, str]:
     """(API, version) of a method id; KeyError for an API that plantctl does not use."""
     api, version = APIS[method_id.split(".", 1)[0]]
-    return api, BETA.get(method_id, version)
+    return api, next((other for prefix, other in OTHER_VERSIONS.items() if method_id.startswith(prefix)), version)
 
 
 def is_mutating(method_id: str, verb: str, params: dict[str, Any]) -> bool:
@@ -125,22 +86,15 @@ def is_mutating(method_id: str, verb: str, params: dict[str, Any]) -> bool:
     return str(params.get("validateOnly", "")).lower() != "true"
 
 
-def idempotency(method_id: str) -> str:
-    """The class of a write; LookupError where the table has none, so that it cannot be sent by accident."""
-    try:
-        return IDEMPOTENCY[method_id]
-    except KeyError:
-        raise LookupError(f"{method_id} has no idempotency class: add it to gcp/methods.py before calling it") from None
-
-
 def resource_of(params: dict[str, Any], body: dict[str, Any] | None = None) -> str:
-    """A word for the resource that a call names, for the journal: its name-like parameters, joined.
+    """A word for the resource that a call names, for the journal: its name-like parameters, then its name in the body.
 
-    An insert names its resource in the body only; without it two inserts would share one intent, and so one request id.
+    An insert often names its resource in the body only; without that, the inserts of an item would share one intent,
+    and so one request id.
     """
-    skipped = {"requestId", "updateMask", "body", "options", "uploadType", "ifGenerationMatch", "consumerId", "force"}
-    parts = [str(value) for key, value in params.items() if key not in skipped and value is not None]
-    named = str((body or {}).get("name") or "")
-    if named and named not in parts:
-        parts.append(named)
+    parts = [str(value) for key, value in params.items() if key not in _NO_NAMES and value is not None]
+    for key in _NAMES:
+        named = str((body or {}).get(key) or "")
+        if named and (not parts or named != parts[-1]):
+            return "/".join([*parts, named])
     return "/".join(parts)

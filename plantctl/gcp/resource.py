@@ -21,9 +21,11 @@ class Row:
 
     `name`: how the plan calls it. `get`, `create`, `update`: method id and parameters (an empty id: not possible).
     `style` of an update: `mask` (updateMask and only those fields), `body-mask` (the same, with the mask in the body,
-    as IAM wants it), `merge` (only the changed fields), `whole` (the desired body). `echo`: fields of the live body that an update must send back (fingerprint, settingsVersion, etag).
+    as IAM wants it), `merge` (only the changed fields), `whole` (the desired body).
+    `echo`: fields of the live body that an update must send back (fingerprint, settingsVersion, etag).
     `marker`: dotted path of the labels, or `description`, or empty for children of something that is ours.
-    `create_wrap`: the field that holds the body in requests, where it is not the body itself; `create_extra` goes beside.
+    `create_wrap`: the field that holds the body in requests, where it is not the body itself, and `create_extra` what
+    goes beside it.
     `state`: path of the state word; `waiting` and `dead` its values. `deadline_s` bounds every wait.
     """
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plantctl.errors import TargetError
+from plantctl.errors import PlantctlError, TargetError
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+LOGIN = "gcloud auth application-default login"
+CHARGED = ("billingbudgets.", "serviceusage.")
+"""APIs that want a quota project from a person's credentials, which often name none (hazards T17)."""
+
+
+class GapError(PlantctlError):
+    """The target has no such method: a fault of the sandbox, never a missing resource (design section 4)."""
+
+    reference = "sandbox-gap"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """One place to send requests to.
 
-    `kind` is `sandbox` or `gcp`. `rest` is the sandbox's base URL, empty on gcp. `poll_s`: shortest and longest wait
-    between two looks at an operation, in seconds. `incarnation` tells one sandbox from the next; empty on gcp.
-    `impersonate`: service account whose token is used; `quota_project` pays for API calls.
+    `kind` is `sandbox` or `gcp`. `rest` is the sandbox's base URL, empty on gcp. `incarnation` tells one sandbox from
+    the next; empty on gcp. `impersonate`: service account whose token is used; `quota_project` pays for API calls,
+    empty: whatever the credentials say. In seconds: `poll_s` shortest and longest wait between two looks at an
+    operation; `settle_s` how long a write may stay unseen before it counts as not made (hazards I01);
+    `unreachable_s` how long a refused connection is tried again.
     """
 
     kind: str
@@ -28,6 +40,8 @@ class Target:
     impersonate: str = ""
     quota_project: str = ""
     poll_s: tuple[float, float] = (1.0, 20.0)
+    settle_s: float = 60.0
+    unreachable_s: float = 300.0
 
     @property
     def local(self) -> bool:
@@ -44,44 +58,90 @@ class Target:
         return f"project {self.project} on {where}"
 
     def session(self) -> Any:
-        """A requests session that sends each request once; one a thread (not thread-safe).
+        """A requests session; one a thread (not thread-safe). It repeats nothing but a request answered 401.
 
-        TargetError when Google's credentials are missing or cannot be refreshed.
+        TargetError when Google's credentials are missing or meant for another project.
         """
         import requests
-        from requests.adapters import HTTPAdapter
 
-        if self.local:
-            session = requests.Session()
-            session.trust_env = False  # a proxy set for gcloud must not catch plantctl's own calls
-            session.headers["Authorization"] = "Bearer plantctl"
-        else:
-            session = self._authorized()
-        adapter = HTTPAdapter(max_retries=0, pool_maxsize=4)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, adapter)
+        if not self.local:
+            from google.auth.transport.requests import AuthorizedSession
+
+            from plantctl.gcp.identity import credentials
+
+            # 401 means not executed, so google.auth may refresh and send again (hazards section 1)
+            return AuthorizedSession(credentials(self), max_refresh_attempts=1)  # type: ignore[no-untyped-call]
+        session = requests.Session()
+        session.trust_env = False  # a proxy set for gcloud must not catch plantctl's own calls
+        session.headers["Authorization"] = "Bearer plantctl"
         return session
 
-    def _authorized(self) -> Any:
-        import google.auth
-        from google.auth import exceptions, impersonated_credentials
-        from google.auth.transport.requests import AuthorizedSession
+    def headers(self, method_id: str) -> dict[str, str]:
+        """What a method's requests carry besides: who pays, where the API asks and neither settings nor login say."""
+        if self.local or self.quota_project or not method_id.startswith(CHARGED):
+            return {}
+        return {"X-Goog-User-Project": self.project}
 
-        try:
-            credentials, _ = google.auth.default(scopes=SCOPES, quota_project_id=self.quota_project or None)
-        except exceptions.DefaultCredentialsError as error:
+    def channel(self, host: str) -> Any:
+        """A gRPC channel for the clients that have no REST transport; gRPC's own retries are off (design section 6)."""
+        import grpc
+
+        if self.local:
+            options = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
+            return grpc.insecure_channel(self.rest.split("//", 1)[-1], options=options)
+        from google.auth.transport.grpc import secure_authorized_channel
+        from google.auth.transport.requests import Request
+
+        from plantctl.gcp.identity import credentials
+
+        return secure_authorized_channel(  # type: ignore[no-untyped-call]
+            credentials(self), Request(), f"{host}:443", options=[("grpc.enable_retries", 0)]
+        )
+
+    def dial(self, address: str, port: int) -> tuple[str, int]:
+        """Where to connect to reach `address:port`: itself on gcp, a loopback port on the sandbox.
+
+        TargetError when nothing listens there in the sandbox.
+        """
+        if not self.local:
+            return address, port
+        with self.session() as session:
+            answer = session.get(f"{self.rest}/_sandbox/dataplane", timeout=10)
+        found = json.loads(answer.text or "{}").get("addresses", {}).get(f"{address}:{port}")
+        if not found:
             raise TargetError(
-                "there are no Google credentials on this machine",
-                cause=str(error).split(". ")[0],
-                hint='type `gcloud auth application-default login`, or set target = "sandbox" in plant.toml',
-                reference="no-credentials",
-            ) from None
-        if self.impersonate:
-            credentials = impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
-                source_credentials=credentials, target_principal=self.impersonate, target_scopes=list(SCOPES)
+                f"nothing in the sandbox listens at {address}:{port}", hint="`plantctl sandbox status` shows what runs"
             )
-        # 401 means not executed, so google.auth may refresh and resend (hazards section 1); nothing else is repeated
-        return AuthorizedSession(credentials, max_refresh_attempts=1)  # type: ignore[no-untyped-call]
+        host, _, local = str(found).rpartition(":")
+        return host, int(local)
+
+    def account(self) -> str:
+        """The account whose credentials are used, in words; asks no API. TargetError as `session`."""
+        if self.local:
+            return "the sandbox's owner"
+        from plantctl.gcp.identity import account_of_credentials
+
+        return account_of_credentials(self)
+
+    def unreachable(self, cause: str) -> TargetError:
+        """The error for a connection that was refused or never came about."""
+        if self.local:
+            return TargetError(
+                f"the sandbox at {self.rest} does not answer",
+                cause=cause,
+                hint="type `plantctl sandbox up`, then run this again",
+                reference="sandbox-down",
+            )
+        return TargetError(
+            "Google's APIs cannot be reached from here",
+            cause=cause,
+            hint="check the network, DNS, and the proxy variables (HTTPS_PROXY, NO_PROXY), then run this again",
+        )
+
+    def unimplemented(self, method_id: str, message: str) -> GapError:
+        """The error for an answer UNIMPLEMENTED, which never means a missing resource."""
+        hint = "this is a gap of the local sandbox; Google Cloud has the method" if self.local else ""
+        return GapError(message or f"there is no {method_id} here", hint=hint)
 
 
 def sandbox_target(endpoint: Mapping[str, Any], *, project: str, region: str) -> Target:
@@ -93,11 +153,14 @@ def sandbox_target(endpoint: Mapping[str, Any], *, project: str, region: str) ->
         rest=str(endpoint["rest"]).rstrip("/"),
         incarnation=str(endpoint.get("incarnation", "")),
         poll_s=(0.05, 0.5),
+        settle_s=0.6,
+        unreachable_s=5.0,
     )
 
 
 def google_target(*, project: str, region: str, impersonate: str = "", quota_project: str = "") -> Target:
-    """Google Cloud, with Application Default Credentials."""
-    return Target(
-        kind="gcp", project=project, region=region, impersonate=impersonate, quota_project=quota_project or project
-    )
+    """Google Cloud, with Application Default Credentials, which are looked for at the first request.
+
+    No quota project unless one is set: before it exists, the plant's own could not pay for the call that makes it.
+    """
+    return Target(kind="gcp", project=project, region=region, impersonate=impersonate, quota_project=quota_project)

@@ -11,6 +11,7 @@ import pytest
 from googleapiclient import discovery_cache
 
 from plantctl.gcp import methods
+from plantctl.gcp.idempotency import IDEMPOTENCY
 from plantctl.sandbox import wire
 from tests.unit.source_tree import ROOT
 
@@ -33,11 +34,11 @@ def published(api: str, version: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("method_id", methods.IDEMPOTENCY)
+@pytest.mark.parametrize("method_id", IDEMPOTENCY)
 def test_a_method_with_a_class_exists_and_takes_a_request_id_when_it_is_of_that_class(method_id: str) -> None:
     method = published(*methods.api_of(method_id))[method_id]
     assert methods.is_mutating(method_id, method["httpMethod"], {})
-    assert (methods.IDEMPOTENCY[method_id] == "R") == ("requestId" in method["parameters"])
+    assert (IDEMPOTENCY[method_id] == "R") == ("requestId" in method["parameters"])
 
 
 def named() -> dict[str, str]:
@@ -60,4 +61,4 @@ def test_client_and_sandbox_agree_on_what_writes() -> None:
 
 def test_every_write_that_the_source_names_has_a_class() -> None:
     writes = {name for name, verb in named().items() if methods.is_mutating(name, verb, {})}
-    assert sorted(writes - set(methods.IDEMPOTENCY)) == []
+    assert sorted(writes - set(IDEMPOTENCY)) == []

@@ -125,7 +125,7 @@ def test_a_value_to_come_and_a_method_without_a_class_are_never_sent() -> None:
         gcp = bundle(base, Recorder())
         with pytest.raises(LookupError):
             gcp.call("sql.instances.insert", {"a": [{"b": Later("x", "y")}]}, project="p")
-        with pytest.raises(LookupError):
+        with pytest.raises(PlantctlError):
             gcp.call("sql.instances.delete", project="p", instance="i")
     assert seen == []
 
