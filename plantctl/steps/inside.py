@@ -82,7 +82,7 @@ def _reached(ctx: Context, seen: jobs.Execution) -> tuple[str, ...]:
         return ()
     reserved, dialled = ctx.known(CREATE, "ip"), str(line.get("dialled", ""))
     detour = f" by the local way {dialled}" if dialled not in ("", reserved) else ""
-    return (f"the private address {reserved} is reached{detour}, port {line.get('port', 5432)}",)
+    return (f"the private address {reserved} is reached{detour}",)
 
 
 def _last(ctx: Context, command: str) -> tuple[Body | None, Body | None]:

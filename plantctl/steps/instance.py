@@ -231,16 +231,21 @@ def _password_is_ours(ctx: Context, role: str, done: list[Body]) -> bool:
     ours = [a for a in attempts if a.resource.endswith(suffix) and 200 <= a.status < 300]
     if not ours:
         return False
-    names = {attempt.operation for attempt in ours}
+    names = {_short(attempt.operation) for attempt in ours}
     listed = [moment(_ended(op)) for op in done if op["name"] in names]
     set_at = max(listed or [attempt.sent_at for attempt in ours])
     limits = [ctx.known(CREATE, "createTime"), ctx.known(_secret_item(_roles(ctx)[role]), "created")]
-    every = {attempt.operation for attempt in attempts}
+    every = {_short(attempt.operation) for attempt in attempts}
     for operation in done:
         theirs = operation.get("operationType") == "UPDATE_USER" and operation["name"] not in every
         if theirs or operation.get("operationType") in MADE_ANEW:
             limits.append(_ended(operation))
     return set_at > max(moment(limit) for limit in limits)
+
+
+def _short(operation: str) -> str:
+    """The journal keeps an operation's whole path, the list its last part."""
+    return operation.rsplit("/", 1)[-1]
 
 
 def apply_users(ctx: Context, finding: Finding) -> None:
