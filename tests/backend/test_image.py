@@ -11,7 +11,18 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = ("fastapi", "uvicorn[standard]", "pydantic-settings", "asyncpg", "alembic", "sqlalchemy[asyncio]")
+ASKED = (
+    "fastapi",
+    "uvicorn[standard]",
+    "pydantic-settings",
+    "asyncpg",
+    "alembic",
+    "sqlalchemy[asyncio]",
+    "redis[hiredis]",
+    "pyjwt",
+    "argon2-cffi",
+    "python-multipart",
+)
 
 
 def pins() -> dict[str, str]:
