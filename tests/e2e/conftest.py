@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,25 @@ def plant(finished: Finished) -> Operator:
     operator = finished.restore()
     finished.dirty = True
     return operator
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remembers what failed, for `mended`."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture
+def mended(finished: Finished, plant: Operator, request: pytest.FixtureRequest) -> Iterator[Operator]:
+    """As `plant`, for a test that has it repaired in the end: then the copy need not be put back."""
+    yield plant
+    finished.dirty = request.node.stash.get(FAILED, True)
 
 
 Maker = Callable[..., Operator]

@@ -68,7 +68,8 @@ class Done:
     @property
     def failures(self) -> str:
         """What a person would want to read of a run that was to succeed."""
-        lines = [line for line in self.out.splitlines() if '"failed"' in line and "item-finished" in line]
+        wrong = ('"outcome": "failed"', '"outcome": "blocked"', '"outcome": "waiting"')
+        lines = [line for line in self.out.splitlines() if "item-finished" in line and any(w in line for w in wrong)]
         return f"exit {self.code} after {self.seconds:.1f} s\n" + "\n".join(lines[:5]) + f"\n{self.err[-2000:]}"
 
 
@@ -122,7 +123,7 @@ class Operator:
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"no end within {limit_s} s: {process.args}\n{out[-2000:]}\n{err[-2000:]}") from None
+            raise AssertionError(f"no end within {limit_s} s: {process.args!r}\n{out[-2000:]}\n{err[-2000:]}") from None
         return Done(process.returncode, out, err, time.monotonic() - begun)
 
     def run(self, *words: str, limit_s: float = LIMIT_S) -> Done:
