@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from plantctl.errors import ApiFailure, DeadlineExceeded, OperationFailed
-from plantctl.gcp.bundle import Gcp
+from plantctl.errors import DeadlineExceeded, OperationFailed, UnknownOutcome
+from plantctl.gcp.bundle import Gcp, ReadBack
 from plantctl.model.events import OperationFinished, OperationPolled, OperationStarted
 from plantctl.model.facts import CURRENT_ITEM
 from plantctl.model.step import Body
@@ -36,6 +36,26 @@ EXPECT_S = {
     "run.projects.locations.jobs.patch": 10.0,
     "run.projects.locations.jobs.run": 30.0,
 }
+CODES = {
+    1: "CANCELLED",
+    2: "UNKNOWN",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    6: "ALREADY_EXISTS",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    10: "ABORTED",
+    11: "OUT_OF_RANGE",
+    12: "UNIMPLEMENTED",
+    13: "INTERNAL",
+    14: "UNAVAILABLE",
+    15: "DATA_LOSS",
+    16: "UNAUTHENTICATED",
+}
+"""google.rpc.Code."""
+BUILD_FAILURES = frozenset({"FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
 NOT_VISIBLE_YET_S = 60.0
 """A fresh operation may answer 404 for a while (hazards T19)."""
 
@@ -66,22 +86,41 @@ def shape_of(method_id: str, operation: Body, project: str) -> Shape:
     raise LookupError(f"{method_id} answered an operation of an unknown shape: {name}")
 
 
+def journalled(method_id: str, name: str) -> Body:
+    """An operation to wait for, from the method and the name that the journal has of it (transport.operation_name)."""
+    api = method_id.split(".", 1)[0]
+    if api not in ("sql", "compute"):
+        return {"name": name}
+    region = re.search(r"/regions/([^/]+)/", name)
+    return {
+        "kind": f"{api}#operation",
+        "name": name.rsplit("/", 1)[-1],
+        **({"region": region[1]} if region else {}),
+    }
+
+
 def finished(operation: Body) -> bool:
     """True when it ended, well or not."""
     return operation.get("done") is True or operation.get("status") == "DONE"
 
 
 def error_of(operation: Body) -> tuple[str, str]:
-    """(code, words) of a failed operation, empty when it did not fail. HTTP 200 and DONE can carry errors (0.2)."""
+    """(code, words) of a failed operation, empty when it did not fail.
+
+    HTTP 200 and done can carry errors (hazards 0.3, T20); a build that failed can end an operation without an error
+    (B04). google.rpc codes are given by name.
+    """
     error = operation.get("error") or {}
+    build = (operation.get("metadata") or {}).get("build") or {}
+    detail = str(build.get("failureInfo", {}).get("detail") or build.get("statusDetail") or "")
     if "errors" in error:
         first = (error["errors"] or [{}])[0]
         return str(first.get("code", "")), str(first.get("message", ""))
     if error:
-        build = operation.get("metadata", {}).get("build", {})
-        detail = build.get("failureInfo", {}).get("detail", "")
-        words = f"{error.get('message', '')} {detail}".strip()
-        return str(error.get("code", "")), words
+        code = error.get("code", "")
+        return CODES.get(code, str(code)) or "UNKNOWN", f"{error.get('message', '')} {detail}".strip()
+    if build.get("status") in BUILD_FAILURES:
+        return str(build["status"]), detail or f"the build ended {build['status']}"
     return "", ""
 
 
@@ -96,37 +135,29 @@ def own_seconds(operation: Body, observed: float) -> float:
     return max(0.0, (last - first).total_seconds())
 
 
-def wait(gcp: Gcp, method_id: str, operation: Body, *, deadline_s: float, must_succeed: bool = True) -> Body:
+def wait(
+    gcp: Gcp,
+    method_id: str,
+    operation: Body,
+    *,
+    deadline_s: float,
+    must_succeed: bool = True,
+    resource: ReadBack | None = None,
+) -> Body:
     """Wait until an operation ends; gives it. Raises OperationFailed (unless told not to), DeadlineExceeded.
 
-    A deadline ends the waiting only: the work goes on in the cloud, and the next run re-attaches.
+    `resource` gives what the operation makes or changes once that is as it should be, else None: it decides when the
+    operation is not to be found any more, or the deadline has passed (hazards T19). A deadline ends the waiting only:
+    the work goes on in the cloud, and the next run re-attaches.
     """
-    begun = gcp.clock.monotonic()
-    name = str(operation["name"])
-    expect_s = EXPECT_S.get(method_id, 0.0)
-    at, item = gcp.clock.now, CURRENT_ITEM.get()
-    gcp.recorder.emit(OperationStarted(at=at(), item=item, operation=name, method_id=method_id, expect_s=expect_s))
-    pause = gcp.target.poll_s[0]
-    while not finished(operation):
-        elapsed = gcp.clock.monotonic() - begun
-        if elapsed > deadline_s:
-            raise _too_late(gcp, method_id, name, elapsed, expect_s)
-        gcp.clock.sleep(pause)
-        pause = min(pause * 1.5, gcp.target.poll_s[1])
-        operation = _look(gcp, method_id, operation, elapsed)
-        elapsed = gcp.clock.monotonic() - begun
-        gcp.recorder.emit(OperationPolled(at=at(), item=item, operation=name, elapsed_s=elapsed, expect_s=expect_s))
+    waiting = _Waiting(gcp, method_id, operation, resource)
+    operation = waiting.until(deadline_s)
     code, words = error_of(operation)
-    seconds = own_seconds(operation, gcp.clock.monotonic() - begun)
-    gcp.recorder.emit(
-        OperationFinished(
-            at=at(), item=item, operation=name, method_id=method_id, seconds=seconds, failed=bool(code or words)
-        )
-    )
-    if must_succeed and (code or words):
+    waiting.over(operation, failed=bool(code))
+    if must_succeed and code:
         raise OperationFailed(
             f"{method_id} failed: {words or code}",
-            cause=f"operation {name} ended with error {code}",
+            cause=f"operation {operation['name']} ended with error {code}",
             hint="see docs/troubleshooting.md; run the same command again once the cause is gone",
             reason=code,
             method_id=method_id,
@@ -134,16 +165,71 @@ def wait(gcp: Gcp, method_id: str, operation: Body, *, deadline_s: float, must_s
     return operation
 
 
-def _look(gcp: Gcp, method_id: str, operation: Body, elapsed: float) -> Body:
-    shape = shape_of(method_id, operation, gcp.target.project)
-    try:
-        found = gcp.call(shape.method_id, **shape.params)
-    except ApiFailure as failure:
-        if failure.code == 404 and elapsed < NOT_VISIBLE_YET_S:
-            return operation
-        raise
-    # compute's and sql's links say where they live: keep them when a poll leaves them out
-    return {**({"region": operation["region"]} if "region" in operation else {}), **found}
+class _Waiting:
+    """One wait: what is polled, since when, and what is told of it."""
+
+    def __init__(self, gcp: Gcp, method_id: str, operation: Body, resource: ReadBack | None) -> None:
+        self._gcp = gcp
+        self._method_id = method_id
+        self._operation = operation
+        self._resource = resource
+        self._begun = gcp.clock.monotonic()
+        self._about: dict[str, Any] = {"item": CURRENT_ITEM.get(), "operation": str(operation["name"])}
+        self._expect_s = EXPECT_S.get(method_id, 0.0)
+        started = OperationStarted(at=gcp.clock.now(), **self._about, method_id=method_id, expect_s=self._expect_s)
+        gcp.recorder.emit(started)
+
+    def _elapsed(self) -> float:
+        return self._gcp.clock.monotonic() - self._begun
+
+    def until(self, deadline_s: float) -> Body:
+        """The operation at its end."""
+        pause = self._gcp.target.poll_s[0]
+        while not finished(self._operation):
+            if self._elapsed() > deadline_s:
+                if (ended := self._by_resource()) is not None:
+                    return ended
+                raise _too_late(
+                    self._gcp, self._method_id, str(self._about["operation"]), self._elapsed(), self._expect_s
+                )
+            self._gcp.clock.sleep(pause)
+            pause = min(pause * 1.5, self._gcp.target.poll_s[1])
+            self._operation = self._look()
+            polled = OperationPolled(
+                at=self._gcp.clock.now(), **self._about, elapsed_s=self._elapsed(), expect_s=self._expect_s
+            )
+            self._gcp.recorder.emit(polled)
+        return self._operation
+
+    def over(self, operation: Body, *, failed: bool) -> None:
+        """Tell that it ended."""
+        seconds = own_seconds(operation, self._elapsed())
+        ended = OperationFinished(
+            at=self._gcp.clock.now(), **self._about, method_id=self._method_id, seconds=seconds, failed=failed
+        )
+        self._gcp.recorder.emit(ended)
+
+    def _look(self) -> Body:
+        before = self._operation
+        shape = shape_of(self._method_id, before, self._gcp.target.project)
+        found = self._gcp.get(shape.method_id, **shape.params)
+        if found is not None:
+            # compute's and sql's links say where they live: keep them when a poll leaves them out
+            return {**{key: before[key] for key in ("kind", "region") if key in before}, **found}
+        if (ended := self._by_resource()) is not None:
+            return ended
+        if self._elapsed() < NOT_VISIBLE_YET_S:
+            return before
+        raise UnknownOutcome(
+            f"the operation {before['name']} of {self._method_id} is not to be found any more",
+            cause="operations are kept for about 30 days; what it was to make is not there, or not ready",
+            hint="run the same command again: it looks first",
+            method_id=self._method_id,
+        )
+
+    def _by_resource(self) -> Body | None:
+        found = self._resource() if self._resource is not None else None
+        return None if found is None else {"name": self._about["operation"], "done": True, "response": found}
 
 
 def _too_late(gcp: Gcp, method_id: str, name: str, elapsed: float, expect_s: float) -> DeadlineExceeded:

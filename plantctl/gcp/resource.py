@@ -7,12 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from plantctl.errors import ApiFailure, DeadlineExceeded
+from plantctl.errors import ApiFailure, DeadlineExceeded, OperationFailed, UnknownOutcome
 from plantctl.gcp import operations
-from plantctl.gcp.bundle import Gcp
+from plantctl.gcp.bundle import Gcp, ReadBack
+from plantctl.gcp.methods import resource_of
+from plantctl.model.facts import CURRENT_ITEM
 from plantctl.model.step import Body
 
 Params = dict[str, Any]
+ATTEMPTS = 5
+"""How often a change starts over, after a lost race or a resource that was not ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +86,54 @@ class RestResource:
         return state if state in self._row.dead else ""
 
     def create(self, body: Body) -> None:
-        """Make it and wait. A 409 is accepted only when what is there carries our marker; else ApiFailure."""
+        """Make it and wait. A 409 is accepted only when what is there carries our marker; else ApiFailure.
+
+        An earlier run of this item may have begun it: then its operation is waited for first (design section 5).
+        """
         method, params = self._row.create
         sent = {**self._row.create_extra, self._row.create_wrap: body} if self._row.create_wrap else body
-        try:
-            answer = self._gcp.call(method, sent, read_back=self.live, **params)
-        except ApiFailure as failure:
-            live = self.live() if failure.reference == "already-exists" else None
-            if live is None or not self.ours(live):
-                if live is not None:
+        if self._attached(method, params, sent):
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = self._gcp.call(method, sent, read_back=self._mine, **params)
+                self._await(method, answer, self._ready)
+                return
+            except OperationFailed as failure:
+                # the same call again, once what it needs is ready (hazards C02)
+                if failure.reason != "RESOURCE_NOT_READY" or attempt == ATTEMPTS:
+                    raise
+                self._gcp.clock.sleep(self._gcp.target.poll_s[1])
+            except ApiFailure as failure:
+                live = self.live() if failure.reference == "already-exists" else None
+                if live is None:
+                    raise
+                if not self.ours(live):
                     failure.hint = "it was made by someone else: take it over with `--adopt`, or choose another name"
-                raise
-            answer = live
-        self._await(method, answer)
+                    raise
+                self._await(method, live, self._ready)
+                return
+
+    def _attached(self, method: str, params: Params, sent: Body) -> bool:
+        """True when an earlier attempt of this item, found in the journal, has made it after all."""
+        resource = resource_of(params, sent)
+        since_s = self._row.deadline_s
+        found = self._gcp.memory.attempts(item=CURRENT_ITEM.get(), method_id=method, resource=resource, since_s=since_s)
+        if not (found and found[0].operation and 200 <= found[0].status < 300):
+            return False
+        try:
+            self._await(method, operations.journalled(method, found[0].operation), self._ready)
+        except (OperationFailed, UnknownOutcome):
+            return False  # it failed then, or is forgotten; and is tried anew
+        return self.live() is not None
+
+    def _mine(self) -> Body | None:
+        live = self.live()
+        return live if live is not None and self.ours(live) else None
+
+    def _ready(self) -> Body | None:
+        live = self._mine()
+        return None if live is None or self.pending(live) else live
 
     def update(self, live: Body, body: Body, fields: tuple[str, ...]) -> None:
         """Change exactly these dotted fields and wait. Starts over when someone else changed it meanwhile (RMW)."""
@@ -102,18 +141,26 @@ class RestResource:
         if not method:
             words = f"{self.name} cannot be changed: {', '.join(fields)}"
             raise ApiFailure(words, hint="set the live value in plant.toml")
-        for attempt in range(1, 6):
+
+        def changed() -> Body | None:
+            return self._changed(body, fields)
+
+        def ready() -> Body | None:
+            found = changed()
+            return None if found is None or self.pending(found) else found
+
+        for attempt in range(1, ATTEMPTS + 1):
             sent, mask = self._change(live, body, fields)
             extra: Params = {"updateMask": mask} if self._row.style == "mask" else {}
             try:
-                answer = self._gcp.call(method, sent, read_back=lambda: self._changed(body, fields), **params, **extra)
+                answer = self._gcp.call(method, sent, read_back=changed, **params, **extra)
             except ApiFailure as failure:
-                if failure.reference != "conflict-retry" or attempt == 5:
+                if failure.reference != "conflict-retry" or attempt == ATTEMPTS:
                     raise
                 self._gcp.clock.sleep(self._gcp.target.poll_s[0] * attempt)
                 live = self.live() or live
                 continue
-            self._await(method, answer)
+            self._await(method, answer, ready)
             return
 
     def _change(self, live: Body, body: Body, fields: tuple[str, ...]) -> tuple[Body, str]:
@@ -157,9 +204,9 @@ class RestResource:
         self.update(live, body, (marker,))
         return True
 
-    def _await(self, method: str, answer: Body) -> None:
+    def _await(self, method: str, answer: Body, resource: ReadBack) -> None:
         if is_operation(answer):
-            operations.wait(self._gcp, method, answer, deadline_s=self._row.deadline_s)
+            operations.wait(self._gcp, method, answer, deadline_s=self._row.deadline_s, resource=resource)
         elif self._row.running(self._gcp):
             self.settle(answer)
             return
