@@ -20,6 +20,7 @@ MANY = 100
 RATE_REASONS = frozenset({"RATE_LIMIT_EXCEEDED", "rateLimitExceeded", "userRateLimitExceeded"})
 BUSY_REASONS = frozenset({"operationInProgress", "resourceNotReady", "CONCURRENT_OPERATIONS_QUOTA_EXCEEDED"})
 API_OFF = frozenset({"SERVICE_DISABLED", "accessNotConfigured"})
+DENIED = frozenset({"", "forbidden", "IAM_PERMISSION_DENIED", "PERMISSION_DENIED", "AUTH_PERMISSION_DENIED"})
 SHARED_CONSUMERS = ("764086051850", "618104708054")
 """Google's own projects behind gcloud's and ADC's client ids: an API cannot be enabled there (hazards T17)."""
 _RATE = re.compile(r"per (minute|second|\d+ seconds)|rate limit|too many requests", re.IGNORECASE)
@@ -133,7 +134,7 @@ def _busy(failure: Failure, pause: float) -> Reaction | None:
         return wait(300, "another change is under way")
     if failure.code == 409 and method.startswith("monitoring."):
         return wait(120, "another change is under way") if _raced(failure) else None
-    if reason == "invalidState" and not method.endswith(".insert"):
+    if reason == "invalidState" and method != "sql.instances.insert":
         return wait(600, "the instance is not in a state for it")
     if method.startswith("redis.") and failure.status == "FAILED_PRECONDITION" and not _forbidden(failure):
         return wait(600, "the instance is not ready")
@@ -161,7 +162,7 @@ def _not_yet(failure: Failure, pause: float, fresh: frozenset[str]) -> Reaction 
         return wait(120, "the account is not visible everywhere yet")
     if re.search(r"service agent|serverless-robot", message, re.IGNORECASE) and "api" in fresh:
         return wait(300, "Google's own account is being made")
-    if "grant" in fresh and (reason in ("", "forbidden") or "denied" in reason.lower() or "PERMISSION" in reason):
+    if "grant" in fresh and reason in DENIED:
         return wait(600, "a role was granted a moment ago")
     return None
 
