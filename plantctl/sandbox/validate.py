@@ -16,6 +16,7 @@ SYSTEM = frozenset(
         "$.xgafv", "$alt", "$prettyPrint", "$httpMethod", "$outputDefaults", "$userProject", "$fields", "$key",
         "$callback", "$ct", "$apiVersion", "access_token", "alt", "callback", "fields", "key", "oauth_token",
         "prettyPrint", "quotaUser", "uploadType", "upload_protocol", "upload_id", "userIp", "userProject", "passwd",
+        "returnPartialSuccess",  # compute's document recommends it in words only; gcloud sends it with every list
     }
 )  # fmt: skip
 TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$")

@@ -202,7 +202,10 @@ def aggregated(call: Call) -> Body:
 
 
 def filtered(items: list[Body], expression: str) -> list[Body]:
-    """`field = value` and `field eq "value"`, joined by AND; what is not understood is refused, never ignored."""
+    """`field = value` and `field eq regex`, joined by AND; what is not understood is refused, never ignored.
+
+    `eq` and `ne` compare by regular expression over the whole value (compute reference, filter), which gcloud sends.
+    """
     for part in re.split(r"\s+AND\s+|(?<=\))\s*(?=\()", expression) if expression else []:
         match = re.fullmatch(r'\(?\s*([\w.]+)\s*(=|eq|:|!=|ne)\s*"?([^")]*)"?\s*\)?', part.strip())
         if not match:
@@ -210,7 +213,8 @@ def filtered(items: list[Body], expression: str) -> list[Body]:
         field, operator, wanted = match.groups()
         keep = []
         for item in items:
-            same = re.fullmatch(wanted.replace("*", ".*"), str(item.get(field, ""))) is not None
+            pattern = wanted if operator in ("eq", "ne") else re.escape(wanted).replace(r"\*", ".*")
+            same = re.fullmatch(pattern, str(item.get(field, ""))) is not None
             if same == (operator in ("=", "eq", ":")):
                 keep.append(item)
         items = keep

@@ -206,7 +206,8 @@ def finish_delete(world: World, op: Operation) -> Body:
     for key, _ in world.store.list(f"{op.args['key']}/"):
         world.store.delete(key)
     world.store.delete(op.args["key"])
-    return {**op.args["body"], "deleteTime": world.clock.rfc3339()}
+    body: Body = op.args["body"]
+    return body
 
 
 @service.method("run.projects.locations.operations.get")
