@@ -9,12 +9,18 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
+from backend.context import REQUEST
+
 _SEVERITIES = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "DEFAULT"}
 
 
 def emit(severity: str, message: str, **fields: object) -> None:
     """Writes one line at once, so that it is out before a container is killed. `fields` adds to the three names."""
-    line = {"severity": severity, "message": message, "time": _now()} | fields
+    line: dict[str, object] = {"severity": severity, "message": message, "time": _now()}
+    request = REQUEST.get()
+    if request is not None:
+        line |= request.trace | {"request_id": request.request_id}
+    line |= fields
     sys.stdout.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -30,12 +36,20 @@ class JsonLines(logging.Handler):
         """Error Reporting finds the trace in `stack_trace` and the service in `serviceContext`."""
         fields: dict[str, object] = {"logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:
-            fields["stack_trace"] = "".join(traceback.format_exception(record.exc_info[1]))
-            fields["serviceContext"] = {
-                "service": os.environ.get("K_SERVICE", "plant-backend"),
-                "version": os.environ.get("K_REVISION", ""),
-            }
+            fields |= error_fields(record.exc_info[1])
         emit(_SEVERITIES.get(record.levelname, record.levelname), record.getMessage(), **fields)
+
+
+def error_fields(error: BaseException) -> dict[str, object]:
+    """What makes a line an entry of Error Reporting (its "Format errors in logs" page)."""
+    return {
+        "@type": "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent",
+        "stack_trace": "".join(traceback.format_exception(error)),
+        "serviceContext": {
+            "service": os.environ.get("K_SERVICE", "plant-backend"),
+            "version": os.environ.get("K_REVISION", ""),
+        },
+    }
 
 
 def configure(level: str) -> None:

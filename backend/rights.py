@@ -1,4 +1,4 @@
-"""What the serving role may do: DML in schema plant and nothing else. Plain SQL, safe to run any number of times.
+"""What the serving role may do: DML in schema plant, but no change of audit events. Plain SQL, repeatable.
 
 A user made through Cloud SQL's API belongs to `cloudsqlsuperuser` and has CREATEDB and CREATEROLE (Cloud SQL, "About
 PostgreSQL users"). Up to PostgreSQL 15 the migrating role takes that away by its CREATEROLE. From 16 on that needs
@@ -40,6 +40,16 @@ BEGIN
     EXECUTE format('REVOKE CREATE ON DATABASE %I FROM PUBLIC, {app}', current_database());
     IF to_regnamespace('public') IS NOT NULL THEN
         REVOKE CREATE ON SCHEMA public FROM PUBLIC, {app};
+    END IF;
+END $$
+"""
+
+# Audit events are written once (the table comes with revision 0008, and this runs from 0001 on).
+_AUDIT = """
+DO $$
+BEGIN
+    IF to_regclass('plant.audit_event') IS NOT NULL THEN
+        REVOKE UPDATE, DELETE, TRUNCATE ON plant.audit_event FROM {app};
     END IF;
 END $$
 """
@@ -87,7 +97,7 @@ FROM pg_roles r WHERE r.rolname = $1
 
 def statements(app: str) -> list[str]:
     """SQL that narrows the role `app` to DML. Run by the owner, in one transaction, with schema plant in place."""
-    return [text.format(app=app, api_role=API_ROLE) for text in (_NARROW, *_GRANTS, _SEARCH_PATH)]
+    return [text.format(app=app, api_role=API_ROLE) for text in (_NARROW, *_GRANTS, _AUDIT, _SEARCH_PATH)]
 
 
 def withdrawals(app: str) -> list[str]:

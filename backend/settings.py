@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -10,9 +11,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from backend.secret_values import is_weak, service_keys, signing_keys
+
 Sslmode = Literal["disable", "require", "verify-ca", "verify-full"]
 
-_WELL_KNOWN = frozenset({"password", "postgres", "changeme", "secret", "admin", "plant", "example", "test", "default"})
 _SHORTEST_SECRET = 16
 
 
@@ -45,18 +47,36 @@ class Settings(BaseSettings):
     db_app_user: str = Field(default="plant_app", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     db_wait_s: float = Field(default=30, ge=0, le=600)
 
+    # What serving and working processes need on top: `serving_problems` tells what is missing.
+    redis_url: SecretStr | None = None
+    redis_host: str = ""
+    redis_port: int = Field(default=6379, ge=1, le=65535)
+    redis_password: SecretStr = SecretStr("")
+    redis_tls: bool = False
+    redis_ca: str = ""
+    redis_ca_file: Path | None = None
+    jwt_secret_key: SecretStr = SecretStr("")
+    api_keys: SecretStr = SecretStr("")
+    web_concurrency: int = Field(default=2, ge=1, le=16)
+    db_pool_max: int = Field(default=5, ge=1, le=50)
+    forwarded_hops: int = Field(default=2, ge=0, le=5)
+    google_cloud_project: str = ""
+    trace_sample_rate: float = Field(default=0.1, ge=0, le=1)
+    otlp_endpoint: str = ""
+
     k_service: str = "plant-backend"
     k_revision: str = ""
 
     @model_validator(mode="before")
     @classmethod
     def _take_url(cls, data: dict[str, object]) -> dict[str, object]:
-        """The seed's DATABASE_URL fills the parts that no variable of their own gives."""
-        url = data.get("database_url")
-        if not url:
-            return data
-        text = url.get_secret_value() if isinstance(url, SecretStr) else str(url)
-        return _parts(text) | data
+        """The seed's DATABASE_URL and REDIS_URL fill the parts that no variable of their own gives."""
+        found: dict[str, object] = {}
+        for name, parts in (("database_url", _parts), ("redis_url", _redis_parts)):
+            url = data.get(name)
+            if url:
+                found |= parts(url.get_secret_value() if isinstance(url, SecretStr) else str(url))
+        return found | data
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -99,7 +119,7 @@ class Settings(BaseSettings):
             return []
         problems = []
         password = self.database_password.get_secret_value()
-        if password and (len(password) < _SHORTEST_SECRET or _is_well_known(password)):
+        if password and (len(password) < _SHORTEST_SECRET or is_weak(password)):
             problems.append(f"DATABASE_PASSWORD: a production secret has {_SHORTEST_SECRET} characters, none a default")
         if not self.verifies_tls:
             problems.append("DB_SSLMODE: production verifies the server (verify-ca or verify-full)")
@@ -115,15 +135,53 @@ class Settings(BaseSettings):
         """The server's certificate is checked against the CA."""
         return self.db_sslmode in ("verify-ca", "verify-full")
 
+    def serving_problems(self) -> list[str]:
+        """What keeps this environment from serving, as `FIELD: what is wrong` without any value."""
+        problems = [*_unreadable("JWT_SECRET_KEY", signing_keys, self.jwt_secret_key)]
+        problems += _unreadable("API_KEYS", service_keys, self.api_keys)
+        if self.redis_ca or self.redis_ca_file:
+            problems += self._redis_ca_problems()
+        if not self.is_production:
+            return problems
+        if any(is_weak(line) for line in self.jwt_secret_key.get_secret_value().splitlines()):
+            problems.append("JWT_SECRET_KEY: a production key is random")
+        if not self.redis_host:
+            problems.append("REDIS_HOST: set it, or REDIS_URL")
+        if not self.uses_redis_tls:
+            problems.append("REDIS_CA: production verifies the server (or REDIS_CA_FILE)")
+        password = self.redis_password.get_secret_value()
+        if len(password) < _SHORTEST_SECRET or is_weak(password):
+            problems.append(f"REDIS_PASSWORD: a production secret has {_SHORTEST_SECRET} characters, none a default")
+        return problems
+
+    def _redis_ca_problems(self) -> list[str]:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=self.redis_ca_pem())
+        except OSError as error:
+            if not isinstance(error, ssl.SSLError):
+                return [f"REDIS_CA_FILE: cannot be read ({error.strerror})"]
+        except ValueError:
+            pass
+        else:
+            return []
+        return ["REDIS_CA: holds no PEM certificate"]
+
+    @property
+    def uses_redis_tls(self) -> bool:
+        """TLS to Redis: asked for by rediss:// or REDIS_TLS, or by giving its CA."""
+        return self.redis_tls or bool(self.redis_ca or self.redis_ca_file)
+
+    def redis_ca_pem(self) -> str:
+        """The CA of REDIS_CA, else of REDIS_CA_FILE, else "". Raises OSError when the file cannot be read."""
+        if self.redis_ca:
+            return self.redis_ca.replace("\\n", "\n")
+        return self.redis_ca_file.read_text() if self.redis_ca_file else ""
+
     def ca_pem(self) -> str:
         """The CA of DB_CA, else of DB_CA_FILE, else "". Raises OSError when the file cannot be read."""
         if self.db_ca:
             return self.db_ca.replace("\\n", "\n")  # a PEM in one env line is often escaped
         return self.db_ca_file.read_text() if self.db_ca_file else ""
-
-
-def _is_well_known(password: str) -> bool:
-    return password.lower().rstrip("0123456789!.-_") in _WELL_KNOWN or len(set(password)) < 5
 
 
 def _parts(url: str) -> dict[str, object]:
@@ -147,6 +205,41 @@ def _parts(url: str) -> dict[str, object]:
         "db_sslmode": query.get("sslmode", [""])[0],
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _redis_parts(url: str) -> dict[str, object]:
+    """Splits `redis[s]://:password@host:port/0`; a problem is told without the URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("REDIS_URL: is not a URL (percent-encode the password)") from None
+    if parts.scheme not in ("redis", "rediss") or parts.path not in ("", "/", "/0") or parts.query:
+        raise ValueError("REDIS_URL: is redis://:password@host:port/0, or rediss:// with TLS")
+    found: dict[str, object | None] = {
+        "redis_host": parts.hostname,
+        "redis_port": port,
+        "redis_password": unquote(parts.password or ""),
+        "redis_tls": parts.scheme == "rediss",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _unreadable(field: str, parse: Callable[[str], object], secret: SecretStr) -> list[str]:
+    try:
+        parse(secret.get_secret_value())
+    except ValueError as error:
+        return [f"{field}: {error}"]
+    return []
+
+
+def load_serving() -> Settings:
+    """Like `load`, with what a serving process needs on top. Raises ConfigurationError in the same way."""
+    settings = load()
+    problems = settings.serving_problems()
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
 
 
 def load() -> Settings:

@@ -18,6 +18,8 @@ _REFUSED = {
     "create_schema": "CREATE SCHEMA rights_probe",
     "drop_table": "DROP TABLE plant.agent_skill",
     "alter_table": "ALTER TABLE plant.agent ADD COLUMN rights_probe integer",
+    "change_audit": "UPDATE plant.audit_event SET action = action",
+    "delete_audit": "DELETE FROM plant.audit_event",
     "write_revision": "UPDATE plant.alembic_version SET version_num = version_num",
     "become_owner": "SET ROLE {owner}",
 }

@@ -15,19 +15,27 @@ from backend.failures import BackendError
 from backend.settings import load
 from tests.backend.conftest import Plant
 
+ACCOUNT = "INSERT INTO plant.account (email, display_name, kind, customer_id) VALUES"
+HIRE = (
+    "WITH made AS (INSERT INTO plant.customer (business_name, consent_at) VALUES ('x', now()) RETURNING id) "
+    "INSERT INTO plant.hire (customer_id, agent_id, price_minor, currency, state, trial_ends_at) "
+    "SELECT made.id, a.id, 1, 'INR',"
+)
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
+
 
 def test_a_second_run_applies_nothing(empty: Plant) -> None:
     first = empty.good("migrate")[0]
     second = empty.good("migrate")[0]
     assert first["before"] is None
-    assert (first["after"], first["applied"]) == (migrate.head(), ["0001", "0002", "0003", "0004"])
+    assert (first["after"], first["applied"]) == (migrate.head(), REVISIONS)
     assert (second["before"], second["after"], second["applied"]) == (migrate.head(), migrate.head(), [])
 
 
 def test_down_and_up_again_gives_the_same_schema(plant: Plant) -> None:
     up = plant.server.dump(plant.database)
     down = plant.good("migrate", "--down-to", "base", ENVIRONMENT="development")[0]
-    assert down["applied"] == ["0004", "0003", "0002", "0001"]
+    assert down["applied"] == REVISIONS[::-1]
     left = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class WHERE relnamespace = 'plant'::regnamespace"
     assert plant.sql(left) == "alembic_version,alembic_version_pkc"
     assert plant.sql("SELECT count(*) FROM pg_proc WHERE pronamespace = 'plant'::regnamespace") == "0"
@@ -38,7 +46,7 @@ def test_down_and_up_again_gives_the_same_schema(plant: Plant) -> None:
 
 def test_each_revision_goes_down_alone(plant: Plant) -> None:
     up = plant.server.dump(plant.database)
-    for target in ("0003", "0002", "0001"):
+    for target in REVISIONS[-2::-1]:
         plant.good("migrate", "--down-to", target, ENVIRONMENT="development")
         plant.good("migrate")
         assert plant.server.dump(plant.database) == up
@@ -56,7 +64,7 @@ def test_two_at_once_both_end_well(empty: Plant) -> None:
     jobs = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [job.communicate(timeout=60)[0] for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], outputs
-    assert sorted("4 revisions" in output for output in outputs) == [False, True]
+    assert sorted(f"{len(REVISIONS)} revisions" in output for output in outputs) == [False, True]
 
 
 def test_a_held_lock_is_told(plant: Plant) -> None:
@@ -116,6 +124,12 @@ def test_a_missing_serving_role_is_told(empty: Plant) -> None:
         ("DELETE FROM plant.industry WHERE slug = 'sales'", "industry_id_fkey"),
         ("UPDATE plant.agent SET industry_id = (SELECT id FROM plant.industry WHERE slug = 'sales')", "cannot change"),
         ("UPDATE plant.agent_skill SET is_primary = true", "agent_skill_one_primary"),
+        (f"{ACCOUNT} ('a@b', 'x', 'customer', gen_random_uuid())", "account_customer_id_fkey"),
+        (f"{HIRE} 'trial', NULL FROM plant.agent a, made LIMIT 1", "hire_trial"),
+        (f"{HIRE} 'active', now() FROM plant.agent a, made LIMIT 1", "hire_plan"),
+        (f"{HIRE} 'expired', now() FROM plant.agent a, made LIMIT 1", "hire_ended"),
+        (f"{HIRE} 'trial', now() FROM plant.agent a, made, generate_series(1, 2) LIMIT 2", "hire_one_open"),
+        ("INSERT INTO plant.audit_event (actor_kind, action, entity, entity_id) VALUES ('x', 'x', 'x', 'x')", "actor"),
     ],
 )
 def test_the_schema_refuses(shared: Plant, statement: str, rule: str) -> None:

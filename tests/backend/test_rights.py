@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.backend.conftest import Plant, facts
 from tests.backend.postgres import PASSWORDS
 
@@ -11,6 +13,8 @@ REFUSED = {
     "create_schema",
     "drop_table",
     "alter_table",
+    "change_audit",
+    "delete_audit",
     "write_revision",
     "become_owner",
 }
@@ -68,6 +72,8 @@ def test_a_right_too_many_fails_the_look(plant: Plant) -> None:
         "create_in_plant": "CREATE ON SCHEMA plant",
         "create_in_public": "CREATE ON SCHEMA public",
         "write_revision": "UPDATE ON plant.alembic_version",
+        "change_audit": "UPDATE ON plant.audit_event",
+        "delete_audit": "DELETE ON plant.audit_event",
         "become_owner": "plant_owner",
     }
     for fact, right in grants.items():
@@ -96,3 +102,15 @@ def test_rights_that_the_owner_cannot_narrow_fail_the_migration(plant: Plant) ->
     code, lines = plant.run("migrate")
     assert (code, lines[-1]["reason"]) == (1, "rights-too-wide")
     assert "create_in_public" in lines[-1]["message"]
+
+
+def test_audit_events_can_be_added_and_read_only(plant: Plant) -> None:
+    added = "SET ROLE plant_app; INSERT INTO plant.audit_event (actor_kind, action, entity, entity_id) "
+    plant.sql(added + "VALUES ('job', 'test', 'agent', 'x')")
+    assert plant.sql("SET ROLE plant_app; SELECT action FROM plant.audit_event").splitlines()[-1] == "test"
+    for statement in ("UPDATE plant.audit_event SET action = 'y'", "DELETE FROM plant.audit_event"):
+        with pytest.raises(AssertionError, match="permission denied"):
+            plant.sql(f"SET ROLE plant_app; {statement}")
+    plant.good("migrate")  # renews the rights, and must not give these back
+    with pytest.raises(AssertionError, match="permission denied"):
+        plant.sql("SET ROLE plant_app; TRUNCATE plant.audit_event")

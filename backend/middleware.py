@@ -1,0 +1,114 @@
+"""The outermost layer, as plain ASGI: request id, access line, security headers, and a problem for what escapes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend import logs
+from backend.context import REQUEST, RequestContext, request_id, trace_fields
+from backend.errors import Problem, problem_of, respond
+from backend.failures import message_of, reason_of
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_QUIET = frozenset({"/health", "/health/ready"})  # asked every few seconds by probes; told only when they fail
+
+
+class Edge:
+    """Wraps the application. `project` names the traces; `hops` is how many proxies append to X-Forwarded-For."""
+
+    def __init__(self, app: ASGIApp, project: str, hops: int) -> None:
+        self.app, self.project, self.hops = app, project, hops
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        context = RequestContext(
+            request_id(headers.get("x-request-id", "")),
+            client_ip(headers.get("x-forwarded-for", ""), scope.get("client"), self.hops),
+            trace_fields(headers.get("traceparent", ""), self.project),
+        )
+        token = REQUEST.set(context)
+        answer = _Answer(send, context)
+        started = time.perf_counter()
+        try:
+            await self._serve(scope, receive, answer)
+        finally:
+            _access(scope, headers, context, answer, time.perf_counter() - started)
+            REQUEST.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                words = f"{type(error).__name__} in {scope['method']} {scope['path']}"
+                logs.emit("ERROR", words, **logs.error_fields(error))
+                problem = Problem(500, "internal", "an unexpected error; it has been reported")
+            elif problem.status >= 500:
+                logs.emit("WARNING", message_of(error), reason=reason_of(error), problem=problem.kind)
+            if answer.status:
+                raise  # the head is out: only cutting the connection tells the client
+            await respond(problem)(scope, receive, answer)
+
+
+class _Answer:
+    """Passes messages on, with the headers that every answer carries."""
+
+    def __init__(self, send: Send, context: RequestContext) -> None:
+        self.send, self.context = send, context
+        self.status = self.size = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in (SECURITY_HEADERS | self.context.headers).items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "private, no-store")
+            headers["X-Request-Id"] = self.context.request_id
+        elif message["type"] == "http.response.body":
+            self.size += len(message.get("body", b""))
+        await self.send(message)
+
+
+def client_ip(forwarded: str, peer: tuple[str, int] | None, hops: int) -> str:
+    """The address that the nearest trusted proxy saw: `hops` entries from the right (the load balancer adds two)."""
+    entries = [entry.strip() for entry in forwarded.split(",") if entry.strip()]
+    if entries and hops:
+        return entries[-min(hops, len(entries))][:45]
+    return peer[0] if peer else ""
+
+
+def _access(scope: Scope, headers: Headers, context: RequestContext, answer: _Answer, seconds: float) -> None:
+    """The line that Cloud Logging shows as a request (LogEntry.httpRequest). The query stays out: it may hold words."""
+    status = answer.status or 499
+    if scope["path"] in _QUIET and status < 500:
+        return
+    request: dict[str, Any] = {
+        "requestMethod": scope["method"],
+        "requestUrl": scope["path"],
+        "status": status,
+        "responseSize": str(answer.size),
+        "latency": f"{seconds:.6f}s",
+        "userAgent": headers.get("user-agent", "")[:200],
+        "remoteIp": context.ip,
+        "protocol": f"HTTP/{scope['http_version']}",
+    }
+    severity = "ERROR" if status == 500 else "WARNING" if status > 500 else "INFO"
+    fields = {"route": context.route} | ({"account_id": context.account_id} if context.account_id else {})
+    logs.emit(severity, f"{scope['method']} {scope['path']} {status}", httpRequest=request, **fields)
