@@ -18,13 +18,16 @@ from plantctl.model.plan import Plan, PlannedItem
 from plantctl.model.step import Attestation, Finding, Verdict
 
 C = TypeVar("C")
+_THERE = (Verdict.DRIFTED, Verdict.FOREIGN)
 
 
 def plan(session: Session[C], selection: Selection, *, reader: Reader, scope: Scope, recorder: LookingRecorder) -> Plan:
-    """Check every selected item whose needs are in place.
+    """Check every selected item whose needs are there.
 
-    An item after one that is not in place is UNKNOWN with the reason `after <item>`. A check that raises makes an
-    error of that item, and the plan goes on. Interrupted when a stop was requested; JournalError.
+    A need that is there but differs, or is not ours, is looked past, so that the plan tells of all that was changed or
+    made by others at once; it establishes its facts for the plan alone. An item after one that is not there, or one
+    that cannot be looked at while a need differs, is UNKNOWN with the reason `after <item>`. Another check that raises
+    makes an error of that item, and the plan goes on. Interrupted when a stop was requested; JournalError.
     """
     planner = _Planner(session, selection, reader, scope)
     catalog = session.catalog
@@ -87,14 +90,24 @@ class _Planner(Generic[C]):
             except Exception as error:
                 if ends_everything(error):
                     raise
+                if differing := self._differing(item):
+                    return self._keep(blank, reason=f"after {', '.join(differing)}", ready=waived is not None)
                 return self._fail(blank, as_plantctl_error(item, error), ready=waived is not None)
         proven = finding.in_place and self._proven(item)
         form = "waived" if waived and not finding.in_place else "step"
         planned = replace(blank, form=form, finding=finding, evidence=proven)
-        return self._keep(planned, ready=finding.in_place or waived is not None)
+        if there := finding.verdict in _THERE:
+            self._session.facts.put(item, finding.facts)
+        return self._keep(planned, ready=finding.in_place or there or waived is not None)
+
+    def _differing(self, item: str) -> tuple[str, ...]:
+        """The needs, theirs included, that are there but differ: they may be why an item cannot be looked at."""
+        needs = self._session.catalog.in_page_order(self._session.catalog.all_needs(item))
+        found = ((need, self.found.get(need)) for need in needs)
+        return tuple(need for need, planned in found if planned and planned.verdict in _THERE)
 
     def skip(self, item: str, unmet: tuple[str, ...]) -> None:
-        """An item whose needs are not all in place is not checked."""
+        """An item whose needs are not all there is not checked."""
         self._keep(self._blank(item), reason=f"after {', '.join(unmet)}")
 
     def _proven(self, item: str) -> bool:

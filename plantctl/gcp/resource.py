@@ -26,6 +26,7 @@ class Row:
     `name`: how the plan calls it. `get`, `create`, `update`: method id and parameters (an empty id: not possible).
     `style` of an update: `mask` (updateMask and only those fields), `body-mask` (the same, with the mask in the body,
     as IAM wants it), `merge` (only the changed fields), `whole` (the desired body).
+    `unsaid`: what Google means by leaving a field out, where that is not false, 0 or empty.
     `echo`: fields of the live body that an update must send back (fingerprint, settingsVersion, etag).
     `marker`: dotted path of the labels, or `description`, or empty for children of something that is ours.
     `create_wrap`: the field that holds the body in requests, where it is not the body itself, and `create_extra` what
@@ -38,6 +39,7 @@ class Row:
     create: tuple[str, Params]
     update: tuple[str, Params] = ("", {})
     style: str = "merge"
+    unsaid: Params = field(default_factory=dict)
     echo: tuple[str, ...] = ()
     marker: str = ""
     marker_mutable: bool = True
@@ -61,9 +63,10 @@ class RestResource:
         self._description = description
 
     def live(self) -> Body | None:
-        """The resource, or None on a real 404."""
+        """The resource with what it leaves unsaid, or None on a real 404."""
         method, params = self._row.get
-        return self._gcp.get(method, **params)
+        found = self._gcp.get(method, **params)
+        return None if found is None else {**self._row.unsaid, **found}
 
     def ours(self, live: Body) -> bool:
         """True with the plant's marker, or for a child of something that is ours."""

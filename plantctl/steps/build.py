@@ -8,8 +8,10 @@ from typing import Protocol
 
 from plantctl.errors import StepConflict
 from plantctl.model.diff import SetKey, compare, masks
+from plantctl.model.plan import shown
 from plantctl.model.step import Attestation, Body, Change, Evidence, Finding, Step, Verdict, holds_later
 from plantctl.steps.context import Context
+from plantctl.steps.narrow import narrow
 
 
 class Managed(Protocol):
@@ -70,8 +72,8 @@ class Resource:
     """What `ensure` needs to know of one resource.
 
     `facts` are established when it is in place. `data` names what `--recreate` must spell when the resource holds data
-    and was there before; empty for resources that may be made again. `cure`: what to type when it is broken; where it
-    is `update`, writing the desired body once more is the cure.
+    and was there before; empty for resources that may be made again; `lost` is what to type then. `cure`: what to type
+    when it is broken; where it is `update`, writing the desired body once more is the cure.
     """
 
     managed: Callable[[Context], Managed]
@@ -79,11 +81,18 @@ class Resource:
     rules: Rules = Rules()
     facts: Callable[[Context, Body], Mapping[str, str]] = lambda _ctx, _live: {}
     data: Callable[[Context], str] = lambda _ctx: ""
+    lost: Callable[[Context], str] = lambda _ctx: ""
     cure: Callable[[Context], str] = lambda _ctx: "look at its operations in the console; plantctl never deletes it"
 
 
 UPDATE = "update"
 """The cure of resources that only have to be written once more."""
+
+
+def restore_or_empty(word: Callable[[Context], str]) -> Callable[[Context], str]:
+    """What to type when something that held data is gone."""
+    how = "restore it (see docs/runbooks/backup-restore.md), or make it anew and empty with"
+    return lambda ctx: f"{how} `--recreate {word(ctx)}`"
 
 
 def ensure(
@@ -202,8 +211,10 @@ def look(ctx: Context, item: str, resource: Resource) -> Finding:
         return _immovable(managed, tuple(fixed), foreign=foreign)
     if foreign:
         reason = f"{managed.name} is there, but was not made by plantctl"
-        hint = "take it over with `--adopt`, which makes the changes above, or choose another name in plant.toml"
-        return Finding(verdict=Verdict.FOREIGN, changes=changes, reason=reason, hint=hint)
+        more = ", which makes the changes above" if changes else ""
+        hint = f"take it over with `--adopt`{more}, or choose another name in plant.toml"
+        facts = resource.facts(ctx, live)  # for the plan, which looks past what is there
+        return Finding(verdict=Verdict.FOREIGN, changes=changes, reason=reason, hint=hint, facts=facts)
     if broken:
         changes = (*changes, Change(field=f"{managed.name} state", live=broken, desired="ready"))
     if changes:
@@ -215,13 +226,13 @@ def _absent(ctx: Context, item: str, resource: Resource, managed: Managed) -> Fi
     word = resource.data(ctx)
     if word and word not in ctx.options.recreate and ctx.memory.was_in_place(item):
         reason = f"{managed.name} was there and is gone, and with it the data that it held"
-        hint = f"restore it (see docs/runbooks/backup-restore.md), or make it anew and empty with `--recreate {word}`"
+        hint = resource.lost(ctx)
         return Finding(verdict=Verdict.CONFLICT, reason=reason, hint=hint)
     return Finding(verdict=Verdict.MISSING, changes=(Change(field=managed.name, desired="to be made"),))
 
 
 def _immovable(managed: Managed, fixed: tuple[Change, ...], *, foreign: bool) -> Finding:
-    words = ", ".join(f"{c.field} is {c.live}, not {c.desired}" for c in fixed)
+    words = ", ".join(f"{c.field} is {shown(c.live)}, not {shown(c.desired)}" for c in fixed)
     reason = f"cannot be changed: {words}"
     hint = "set the live value in plant.toml, or make the resource anew by hand: plantctl never replaces it"
     if foreign:
@@ -240,14 +251,9 @@ def _differences(managed: Managed, body: Body, live: Body, rules: Rules) -> tupl
         restarts=rules.restarts,
     )
     return tuple(
-        Change(
-            field=f"{managed.name}.{c.field}",
-            live=c.live,
-            desired=c.desired,
-            restarts=c.restarts or rules.interrupts(c),
-            sensitive=c.sensitive,
-        )
-        for c in found
+        replace(part, field=f"{managed.name}.{part.field}", restarts=part.restarts or rules.interrupts(part))
+        for change in found
+        for part in narrow(change, rules.sets or {})
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plantctl.desired import database as desired
 from plantctl.model.step import Step
 from plantctl.steps import inside, instance, resources
-from plantctl.steps.build import Resource, Rules, ensure
+from plantctl.steps.build import Resource, Rules, ensure, restore_or_empty
 from plantctl.steps.context import Context
 from plantctl.steps.names import CREATE, DATABASE, MIGRATE, OPS_JOB, PUSH, USERS
 
@@ -39,7 +39,6 @@ STEPS: tuple[Step[Context], ...] = (
                     "settings.dataDiskType",
                     "settings.edition",
                     "settings.ipConfiguration.privateNetwork",
-                    "settings.ipConfiguration.allocatedIpRange",
                 ),
                 sets={"settings.databaseFlags": "name"},
                 at_least=("settings.dataDiskSizeGb",),
@@ -47,6 +46,7 @@ STEPS: tuple[Step[Context], ...] = (
             ),
             facts=instance.facts,
             data=lambda ctx: ctx.plant.database.instance,
+            lost=restore_or_empty(lambda ctx: ctx.plant.database.instance),
         ),
         verify=instance.verify_instance,
         deadline_s=5400,
@@ -95,6 +95,7 @@ STEPS: tuple[Step[Context], ...] = (
             rules=Rules(fields=("charset", "collation"), immutable=("charset", "collation")),
             facts=instance.database_facts,
             data=instance.database_data,
+            lost=restore_or_empty(lambda ctx: ctx.plant.database.name),
         ),
         verify=instance.verify_database,
         expect_s=6,

@@ -43,8 +43,11 @@ def _compute(ctx: Context, kind: str, param: str, name: str, *, regional: bool, 
 
 
 def network(ctx: Context) -> RestResource:
-    """The VPC. A network's description cannot be changed, so adopting one is journalled."""
-    return _compute(ctx, "networks", "network", ctx.plant.network.name, regional=False)
+    """The VPC. A network's description cannot be changed, so adopting one is journalled.
+
+    One made without an MTU has 1460 and does not say so (compute discovery).
+    """
+    return _compute(ctx, "networks", "network", ctx.plant.network.name, regional=False, unsaid={"mtu": 1460})
 
 
 class Subnetwork(RestResource):

@@ -34,6 +34,28 @@ def test_what_comes_after_something_missing_is_unknown(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("verdict", [Verdict.DRIFTED, Verdict.FOREIGN])
+def test_what_is_there_but_differs_is_looked_past(tmp_path: Path, verdict: Verdict) -> None:
+    differs = Finding(verdict=verdict, changes=(Change(field="size", live="2", desired="1"),), facts={"number": "7"})
+    bench = Bench(tmp_path, [finds(toy(A), differs), toy(B, A), toy(C, B), toy(D, B)])
+    bench.world.live = {B: {"size": "3"}, C: {"size": "1"}}
+
+    def fail(world: World) -> None:
+        raise PermissionError("the API is off")
+
+    bench.world.on["check", D] = fail
+    plan = bench.plan()
+    found = {item.id: (item.verdict, item.finding.reason if item.finding else "") for item in plan.items}
+    assert found == {
+        A: (verdict, ""),
+        B: (Verdict.DRIFTED, ""),
+        C: (Verdict.IN_PLACE, ""),
+        D: (Verdict.UNKNOWN, f"after {A}, {B}"),
+    }
+    assert plan.errors == ()
+    assert bench.world.facts.get(A, "number") == "7"
+
+
 def test_a_plan_says_how_long_by_the_longest_chain(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [toy(A), toy(B, A), toy(C, lanes=["x"]), toy(D, lanes=["x"])])
     plan = bench.plan()
