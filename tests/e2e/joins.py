@@ -50,6 +50,7 @@ def join(wire: list[dict[str, Any]], reader: Reader, *runs: str) -> Joined:
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+RANDOM = re.compile(r"sha256:[0-9a-f]{64}|\b\d{15,}\b|-----BEGIN .*|-[0-9a-f]{6}(?=@gcp-sa-cloud-sql)", re.DOTALL)
 VOLATILE = re.compile(
     r"^(etag|.*[eE]tag|id|uid|uniqueId|oauth2ClientId|.*[fF]ingerprint|.*Time|.*Timestamp|generation|metageneration"
     r"|projectNumber|generateEtag|sha1Fingerprint|cert|.*Digest.*|payload|data|verifier|password.*|.*[kK]ey"
@@ -90,7 +91,7 @@ def _same(value: Any) -> Any:
         return sorted((_same(inner) for inner in value), key=repr)
     if isinstance(value, str):
         text = TIME.sub("<time>", UUID.sub("<uuid>", value))
-        return re.sub(r"sha256:[0-9a-f]{64}|\b\d{15,}\b", "<random>", text)
+        return RANDOM.sub("<random>", text)
     return value
 
 
