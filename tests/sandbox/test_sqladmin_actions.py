@@ -15,6 +15,10 @@ def test_databases_and_users(sandbox: Sandbox) -> None:
     make(sandbox)
     created = sandbox.ok("POST", f"{ONE}/databases", {"name": "plant_db", "charset": "UTF8", "collation": "en_US.UTF8"})
     assert (created["status"], created["operationType"]) == ("DONE", "CREATE_DATABASE")
+    settle(sandbox, sandbox.ok("POST", f"{ONE}/databases", {"name": "plain"}))
+    plain = sandbox.ok("GET", f"{ONE}/databases/plain")
+    assert (plain["charset"], plain["collation"]) == ("UTF8", "en_US.UTF8")
+    settle(sandbox, sandbox.ok("DELETE", f"{ONE}/databases/plain"))
     names = [one["name"] for one in sandbox.ok("GET", f"{ONE}/databases")["items"]]
     assert names == ["postgres", "plant_db"]
     assert "already exists" in refused(sandbox, {"name": "plant_db"}, "POST", f"{ONE}/databases")

@@ -13,7 +13,7 @@ from plantctl.sandbox.store import Body
 CHARSETS = {"POSTGRES": ("UTF8", "en_US.UTF8"), "MYSQL": ("utf8", "utf8_general_ci"), "SQLSERVER": ("", "")}
 FIRST_DATABASE = {"POSTGRES": "postgres"}
 FIRST_USER = {"POSTGRES": "postgres", "MYSQL": "root", "SQLSERVER": "sqlserver"}
-COLLATIONS = {"utf8": "utf8_general_ci", "utf8mb4": "utf8mb4_0900_ai_ci", "latin1": "latin1_swedish_ci"}
+MYSQL_COLLATIONS = {"utf8": "utf8_general_ci", "utf8mb4": "utf8mb4_0900_ai_ci", "latin1": "latin1_swedish_ci"}
 
 
 def populate(world: World, key: str, body: Body) -> None:
@@ -80,7 +80,9 @@ def insert_database(call: Call) -> Body:
         raise invalid("Missing parameter: name.")
     charset, collation = CHARSETS[kind]
     charset = str(call.body.get("charset") or charset)
-    collation = str(call.body.get("collation") or COLLATIONS.get(charset.lower(), collation))
+    if kind == "MYSQL":
+        collation = MYSQL_COLLATIONS.get(charset.lower(), collation)
+    collation = str(call.body.get("collation") or collation)
     database = {"name": name, "charset": charset, "collation": collation}
     target = link(call, f"instances/{body['name']}/databases/{name}")
     first = start(call, "create_database", "CREATE_DATABASE", key, args={"database": database}, target_link=target)
