@@ -27,7 +27,7 @@ def create_backup(
     ] = "",
 ) -> None:
     """Make a backup of the Cloud SQL instance now and wait until it is there. It is kept until somebody deletes it."""
-    from plantctl.cli.running import announce
+    from plantctl.cli.running import stopped_by_signals
     from plantctl.cli.sessions import writing
     from plantctl.engine.stop import Stop
     from plantctl.errors import Interrupted
@@ -38,7 +38,7 @@ def create_backup(
     given = compose.settings(said)
     stop = Stop()
     command = f"{COMMAND} --note '{note}'" if note else COMMAND
-    with writing(given, said, command=command, stop=stop) as work, stop.on_signals(announce):
+    with writing(given, said, command=command, stop=stop) as work, stopped_by_signals(stop):
         recorder, outcome = work.recorder, "failed"
         err(f"backing up {given.plant.database.instance}: usually 1 to 10 minutes on Google Cloud")
         try:

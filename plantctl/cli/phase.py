@@ -69,7 +69,7 @@ def plan_phases(
     ] = False,
 ) -> None:
     """Show what a run would do and how long it usually takes. Writes nothing, takes no lock."""
-    from plantctl.cli.running import announce
+    from plantctl.cli.running import stopped_by_signals
     from plantctl.cli.sessions import looking
     from plantctl.engine.catalog import select
     from plantctl.engine.planner import plan
@@ -85,7 +85,7 @@ def plan_phases(
     )
     options = Options(recreate=compose.recreated(given.plant, recreate or ()))
     stop = Stop()
-    with looking(given, said, parallel=parallel, options=options, stop=stop) as look, stop.on_signals(announce):
+    with looking(given, said, parallel=parallel, options=options, stop=stop) as look, stopped_by_signals(stop):
         found = plan(look.session, selection, reader=look.reader, scope=look.scope, recorder=look.recorder)
     page = page_for(sys.stdout)
     show(said, lambda: plan_text(found, page, verbose=said.verbose), lambda: plan_document(found))
@@ -163,7 +163,7 @@ def _carry_out(
     step_options: Options,
     secrets: dict[str, Secret],
 ) -> None:
-    from plantctl.cli.running import Screen, announce, perform
+    from plantctl.cli.running import Screen, perform, stopped_by_signals
     from plantctl.cli.sessions import writing
     from plantctl.engine.catalog import select
     from plantctl.engine.stop import Stop
@@ -181,7 +181,7 @@ def _carry_out(
             options=step_options,
             secrets=secrets,
         ) as work,
-        stop.on_signals(announce),
+        stopped_by_signals(stop, screen),
     ):
         result = perform(work, selection, run_options, common=said, screen=screen)
     raise typer.Exit(result.exit_code)

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel: Parallel = 10) -> None:
     """Exit 0 when every item that has a step is in place, or waits for a person only."""
     from plantctl.cli.report import show_checklist
-    from plantctl.cli.running import Screen, announce, perform
+    from plantctl.cli.running import Screen, perform, stopped_by_signals
     from plantctl.cli.sessions import writing
     from plantctl.engine.catalog import select
     from plantctl.engine.item import RunOptions
@@ -48,7 +48,7 @@ def rehearse(ctx: typer.Context, speed: Speed = autostart.START_SPEED, parallel:
     screen, stop = Screen(said), Stop()
     with (
         writing(given, said, command=compose.command_line(), stop=stop, listeners=(screen,), parallel=parallel) as work,
-        stop.on_signals(announce),
+        stopped_by_signals(stop, screen),
     ):
         result = perform(work, selection, RunOptions(), common=said, screen=screen)
     if result.finished.outcome == "interrupted":

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
 
 from plantctl.cli.output import Common, err
 from plantctl.cli.sessions import Writing
 from plantctl.engine.catalog import Selection
 from plantctl.engine.item import RunOptions
 from plantctl.engine.runner import RunResult, run
+from plantctl.engine.stop import Stop
 from plantctl.errors import PlantctlError
 from plantctl.model.events import Event
 from plantctl.views.human import run_view
 from plantctl.views.protocol import RunView
 
-FIRST = """stopping: nothing new is started. What Google Cloud has accepted goes on there; run the same command again to
-attach to it. Once more, and plantctl ends at once.
-"""
+FIRST = (
+    "stopping: nothing new is started. What Google Cloud has accepted goes on there; run the same command again to"
+    " attach to it. Once more, and plantctl ends at once."
+)
+SECOND = "ended at once; the journal knows what was sent"
 NUMBER_FACT = ("predeploy.project.create", "number")
-SECOND = "ending at once; the journal knows what was sent\n"
 
 
 class Screen:
@@ -41,6 +46,13 @@ class Screen:
                 with suppress(OSError, ValueError):
                     os.dup2(nowhere, stream.fileno())
 
+    def remark(self, text: str) -> None:
+        """Tell a person something, whatever the format."""
+        if self._view is None or self._common.json:
+            err(text)
+        else:
+            self._view.remark(text)
+
     def close(self) -> None:
         """Give the terminal back."""
         if self._view is not None:
@@ -54,10 +66,32 @@ class Screen:
         return self._view
 
 
-def announce(second: bool) -> None:
-    """Tell the operator that the signal was heard; written past Python's streams, which a handler must not enter."""
-    with suppress(OSError):
-        os.write(2, f"\n{SECOND if second else FIRST}".encode())
+@contextmanager
+def stopped_by_signals(stop: Stop, screen: Screen | None = None) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for a stop while the context lasts, and the operator is told what that means.
+
+    Without a screen the second signal ends the process; with one, `perform` does.
+    """
+    words: SimpleQueue[str] = SimpleQueue()  # a handler may put into it wherever it interrupts
+
+    def speak() -> None:
+        while text := words.get():
+            (screen.remark if screen else err)(text)
+
+    def heard(second: bool) -> None:
+        if second and screen is None:
+            os._exit(stop.exit_code)
+        if not second:
+            words.put(FIRST)
+
+    speaker = threading.Thread(target=speak, name="speaker", daemon=True)
+    speaker.start()
+    try:
+        with stop.on_signals(heard):
+            yield
+    finally:
+        words.put("")
+        speaker.join(1.0)
 
 
 def perform(work: Writing, selection: Selection, options: RunOptions, *, common: Common, screen: Screen) -> RunResult:
@@ -69,6 +103,7 @@ def perform(work: Writing, selection: Selection, options: RunOptions, *, common:
     finally:
         screen.close()
         if stop.aborted:
+            err(SECOND)
             work.recorder.journal.close()
             sys.stdout.flush()
             os._exit(stop.exit_code)

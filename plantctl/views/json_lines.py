@@ -27,6 +27,9 @@ class JsonLinesView:
         self._out.write(json.dumps(event_document(event), ensure_ascii=False) + "\n")
         self._out.flush()
 
+    def remark(self, text: str) -> None:
+        """Not for scripts."""
+
     def close(self) -> None:
         """Nothing to give back."""
 

@@ -56,6 +56,10 @@ class LinesView:
             if words:
                 self._line(event.item, "", words)
 
+    def remark(self, text: str) -> None:
+        """A line of its own."""
+        self._write("\n".join(wrap(text, self._page.width)))
+
     def close(self) -> None:
         """Nothing to give back."""
 

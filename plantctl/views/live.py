@@ -21,7 +21,7 @@ from plantctl.model.events import (
 )
 from plantctl.views.lines import STYLES
 from plantctl.views.summary import summary
-from plantctl.views.text import Page, after_item, duration, shorten
+from plantctl.views.text import Page, after_item, duration, shorten, wrap
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -74,6 +74,10 @@ class LiveView:
             self._out.flush()
         elif event.item in self._running:
             self._update(self._running[event.item], event)
+
+    def remark(self, text: str) -> None:
+        """Above the table, which would eat what is written past it."""
+        self._console.print("\n".join(wrap(text, self._console.width)), markup=False)
 
     def close(self) -> None:
         """Take the table away and show the cursor again."""

@@ -14,6 +14,10 @@ class RunView(Protocol):
         """Show an event."""
         ...
 
+    def remark(self, text: str) -> None:
+        """Tell a person something beside the run's events; nothing where only scripts read."""
+        ...
+
     def close(self) -> None:
         """Give the terminal back; a second call does nothing."""
         ...

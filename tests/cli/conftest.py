@@ -53,8 +53,12 @@ class Operator:
         return [sys.executable, "-m", "plantctl", *words]
 
     def types(self, *words: str, text: str = "") -> Done:
-        """Run a command to its end; `text` is its standard input. What sends requests gets a process of its own."""
-        if words[0] not in ("phase", "backup", "rehearse"):
+        """Run a command to its end; `text` is its standard input. What sends requests or starts
+        a sandbox gets a process of its own."""
+        if words[0] not in ("phase", "backup", "rehearse") and words[:2] not in (
+            ("sandbox", "up"),
+            ("sandbox", "down"),
+        ):
             return self._here(words, text)
         ended = subprocess.run(
             self.command(*words),

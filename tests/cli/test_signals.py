@@ -44,7 +44,7 @@ def test_the_first_signal_ends_the_waiting_at_once(slow: Operator, number: signa
     got, out, err = ended(process, number, after=lambda: True)
     assert (got, time.monotonic() - begun < 5) == (code, True)
     assert "nothing new is started" in err
-    assert "run the same command again" in err
+    assert "run the same command again" in " ".join(err.split())
     assert "Traceback" not in err
     assert "interrupted" in out
     assert last_run(slow) == "interrupted"
@@ -78,7 +78,7 @@ def test_the_second_signal_ends_plantctl_though_a_call_hangs(slow: Operator) -> 
     begun = time.monotonic()
     code, _, err = ended(process, signal.SIGINT, after=lambda: True)
     assert (code, time.monotonic() - begun < 5) == (130, True)
-    assert "ending at once" in err
+    assert "ended at once" in err
     assert slow.json("lock", "show")["lock"]["held"] is False
     assert slow.types("journal", "verify").returncode == 0
 
