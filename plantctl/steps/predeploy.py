@@ -216,7 +216,8 @@ STEPS: tuple[Step[Context], ...] = (
         resource=Resource(
             managed=resources.connector,
             desired=lambda ctx: desired_network.connector(ctx.plant),
-            rules=Rules(immutable=("network", "ipCidrRange")),
+            # the numbers of instances can only be raised (gcloud's own default is 10 at most)
+            rules=Rules(immutable=("network", "ipCidrRange"), at_least=("minInstances", "maxInstances")),
         ),
         verify=proofs.connector,
         deadline_s=1200,

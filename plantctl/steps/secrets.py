@@ -36,9 +36,9 @@ def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]
 
     def check(ctx: Context) -> Finding:
         found = look(ctx, item, resource)
-        if found.verdict is not Verdict.IN_PLACE:
+        if found.verdict not in (Verdict.IN_PLACE, Verdict.DRIFTED, Verdict.FOREIGN):
             return found
-        return join((look_at_grants(ctx, grants(ctx)), _look_at_version(ctx, item, plan)))
+        return join((found, look_at_grants(ctx, grants(ctx)), _look_at_version(ctx, item, plan)))
 
     def apply(ctx: Context, finding: Finding) -> None:
         bring(ctx, item, resource)
