@@ -195,9 +195,8 @@ class _Sender:
         raise _Again(failure, reaction)
 
     def _delay(self, again: _Again) -> float:
-        # the local target's clock is fast; real back-off would only make a rehearsal slow, so its poll bounds it
-        asked = again.failure.retry_after_s
-        return asked or min(again.reaction.delay_s, self._gcp.target.poll_s[1] * 3)
+        # the local target's clock is fast: real back-off would only make a rehearsal slow, so it goes by its polls
+        return again.failure.retry_after_s or again.reaction.delay_s * self._gcp.target.poll_s[0]
 
     def _enough(self, again: _Again, begun: float) -> bool:
         bound_s = again.reaction.bound_s if again.failure.sent else self._gcp.target.unreachable_s

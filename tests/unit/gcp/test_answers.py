@@ -13,7 +13,7 @@ from plantctl.gcp.bundle import Gcp
 from plantctl.gcp.failures import CREDENTIALS, NOT_SENT, Failure, parse
 from plantctl.gcp.target import google_target, sandbox_target
 from plantctl.model.events import Retried
-from tests.unit.gcp.fakes import Clock, Recorder, answer, bundle, wire
+from tests.unit.gcp.fakes import Clock, Memory, Recorder, answer, bundle, wire
 
 JOBS = "run.projects.locations.jobs"
 PLACE = "projects/p/locations/r"
@@ -140,19 +140,13 @@ def test_an_instance_that_may_not_be_seen_is_missing_only_when_it_is_not_listed(
 
 
 def test_verbs_need_no_client() -> None:
-    gcp = Gcp(sandbox_target({"rest": "http://127.0.0.1:9"}, project="p", region="r"), Recorder(), _memory(), Clock())
+    gcp = Gcp(sandbox_target({"rest": "http://127.0.0.1:9"}, project="p", region="r"), Recorder(), Memory(), Clock())
     clients = gcp._clients
     assert clients.verb("compute.networks.insert") == "POST"
     assert clients.verb("monitoring.projects.dashboards.create") == "POST"
     assert {key[0] for key in clients._made} == {"document"}
     with pytest.raises(LookupError):
         clients.verb("compute.networks.nonsense")
-
-
-def _memory() -> Any:
-    from tests.unit.gcp.fakes import Memory
-
-    return Memory()
 
 
 LOCAL = sandbox_target({"rest": "http://127.0.0.1:9"}, project="p", region="r")

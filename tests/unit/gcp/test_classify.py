@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plantctl.gcp.classify import FRESH_S, MAX_DELAY_S, Action, classify, unexecuted
@@ -69,6 +69,7 @@ SILENCE = st.builds(
 FRESH = st.frozensets(st.sampled_from(sorted(FRESH_S)))
 
 
+@settings(deadline=None)
 @given(failure=ANSWERS | SILENCE, attempt=st.integers(1, 500), fresh=FRESH)
 def test_a_write_of_class_x_is_never_sent_again_without_a_look(
     failure: Failure, attempt: int, fresh: frozenset[str]
@@ -82,6 +83,7 @@ def test_a_write_of_class_x_is_never_sent_again_without_a_look(
         assert early or rated or busy
 
 
+@settings(deadline=None)
 @given(failure=ANSWERS | SILENCE, kind=st.sampled_from("NP"), attempt=st.integers(1, 500), fresh=FRESH)
 def test_an_open_outcome_of_a_write_is_looked_at_first(
     failure: Failure, kind: str, attempt: int, fresh: frozenset[str]
@@ -91,6 +93,7 @@ def test_an_open_outcome_of_a_write_is_looked_at_first(
         assert found.action is Action.READ_BACK
 
 
+@settings(deadline=None)
 @given(failure=ANSWERS | SILENCE, kind=st.sampled_from(["", "N", "R", "P", "U", "X"]), attempt=st.integers(1, 9999))
 def test_every_repeat_has_a_bound_and_a_delay_that_honours_the_server(
     failure: Failure, kind: str, attempt: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ POLICIES = ("cloudresourcemanager.projects", "iam.projects.serviceAccounts", "se
 DOCUMENTS = Path(str(discovery_cache.__file__)).parent / "documents"
 
 
+@functools.cache
 def published(api: str, version: str) -> dict[str, dict[str, Any]]:
     """Every method of a discovery document by id."""
     found: dict[str, dict[str, Any]] = {}
