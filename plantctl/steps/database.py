@@ -47,6 +47,7 @@ STEPS: tuple[Step[Context], ...] = (
             facts=instance.facts,
             data=lambda ctx: ctx.plant.database.instance,
             lost=restore_or_empty(lambda ctx: ctx.plant.database.instance),
+            cure=lambda ctx: f"see why: `gcloud sql operations list --instance {ctx.plant.database.instance}`",
         ),
         verify=instance.verify_instance,
         deadline_s=5400,

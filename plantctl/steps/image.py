@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plantctl.desired import image as desired
 from plantctl.desired import storage as desired_storage
-from plantctl.errors import ApiFailure, GateFailed, OperationFailed, ProbeFailed
+from plantctl.errors import ApiFailure, DeadlineExceeded, GateFailed, OperationFailed, ProbeFailed
 from plantctl.gcp import operations
 from plantctl.gcp.resource import Params, is_operation
 from plantctl.model.step import Body, Change, Evidence, Finding, Verdict
@@ -13,6 +13,7 @@ from plantctl.steps.context import Context
 
 BUILD = "backend.image.build"
 PUSH = "backend.image.push"
+BUILD_DEADLINE_S = 1500.0
 BUILDS = "cloudbuild.projects.locations.builds"
 RUNNING = frozenset({"PENDING", "QUEUED", "WORKING"})
 
@@ -22,7 +23,7 @@ def check_dockerfile(ctx: Context) -> Finding:
     root = source.folder(ctx.plant, ctx.base)
     wrong = source.faults(root)
     if wrong:
-        hint = f"mend {ctx.plant.backend.source}/Dockerfile"
+        hint = f"mend {root / 'Dockerfile'}"
         return Finding(verdict=Verdict.CONFLICT, reason=f"the Dockerfile: {'; '.join(wrong)}", hint=hint)
     return Finding(verdict=Verdict.IN_PLACE, facts={"source": source.pack(root).sha256})
 
@@ -83,7 +84,7 @@ def apply_build(ctx: Context, finding: Finding) -> None:
     body = desired.build(ctx.plant, packed.sha256, generation)
     answer = ctx.gcp.call(method, body, parent=_parent(ctx), read_back=lambda: next(iter(_builds(ctx)), None))
     if is_operation(answer):
-        operations.wait(ctx.gcp, method, answer, deadline_s=1500)
+        operations.wait(ctx.gcp, method, answer, deadline_s=BUILD_DEADLINE_S)
     else:
         _await_build(ctx, answer)
 
@@ -93,15 +94,22 @@ def _await_build(ctx: Context, build: Body) -> None:
     name = f"{_parent(ctx)}/builds/{build['id']}"
     begun = ctx.clock.monotonic()
     while build.get("status") in RUNNING:
-        if ctx.clock.monotonic() - begun > 1500:
-            raise OperationFailed(f"build {build['id']} did not end in time", hint="run again: it waits on")
+        if ctx.clock.monotonic() - begun > BUILD_DEADLINE_S:
+            raise DeadlineExceeded(
+                f"build {build['id']} did not end within {BUILD_DEADLINE_S:.0f} s",
+                cause="it may still succeed: it goes on in the cloud when nobody waits",
+                hint=f"look with `{_log_command(ctx, build)}`; the same plantctl command waits on",
+            )
         ctx.clock.sleep(ctx.gcp.target.poll_s[0])
         build = ctx.gcp.call(f"{BUILDS}.get", name=name)
     if build.get("status") != "SUCCESS":
         detail = build.get("failureInfo", {}).get("detail", "")
-        raise OperationFailed(
-            f"build {build['id']} ended {build.get('status')}: {detail}", hint="mend it and run again"
-        )
+        hint = f"read `{_log_command(ctx, build)}`, mend it, and run again"
+        raise OperationFailed(f"build {build['id']} ended {build.get('status')}: {detail}", hint=hint)
+
+
+def _log_command(ctx: Context, build: Body) -> str:
+    return f"gcloud builds log {build['id']} --region {ctx.plant.region} --project {ctx.plant.project.id}"
 
 
 def _upload(ctx: Context, packed: source.Source) -> str:
@@ -153,7 +161,8 @@ def check_push(ctx: Context) -> Finding:
     tag = _tag(ctx)
     if tag is None:
         change = Change(field=f"tag {ctx.plant.backend.version}", desired=digest)
-        hint = "the tag was deleted by hand; raise backend.version and build again"
+        hint = f"gcloud artifacts docker tags add {ctx.plant.image_name}@{digest} {desired.tagged(ctx.plant)}"
+        hint = f"the tag was deleted by hand: type `{hint}`, or raise backend.version in plant.toml"
         return Finding(verdict=Verdict.CONFLICT, changes=(change,), reason="the image has lost its tag", hint=hint)
     live = str(tag["version"]).rsplit("/", 1)[1]
     if live != digest:
@@ -186,7 +195,8 @@ def check_scan(ctx: Context) -> Finding:
     if status == "FINISHED_SUCCESS":
         return Finding(verdict=Verdict.IN_PLACE, facts={"scanned": ctx.known(PUSH, "digest")})
     if status in ("FINISHED_FAILED", "FINISHED_UNSUPPORTED"):
-        hint = "look at the scan in Artifact Registry; push a new version to have it scanned again"
+        hint = f"see why: `gcloud artifacts docker images describe {ctx.plant.image_name}:{ctx.plant.backend.version} "
+        hint += "--show-all-metadata`; raise backend.version in plant.toml to have a new image scanned"
         return Finding(verdict=Verdict.CONFLICT, reason=f"the scan ended {status}", hint=hint)
     return Finding(verdict=Verdict.PENDING, reason=f"the scan is {status or 'not started yet'}")
 
@@ -196,8 +206,11 @@ def apply_scan(ctx: Context, finding: Finding) -> None:
     begun = ctx.clock.monotonic()
     while check_scan(ctx).verdict is Verdict.PENDING:
         if ctx.clock.monotonic() - begun > 600:
-            hint = "is containerscanning.googleapis.com on, and the repository's scanning active?"
-            raise OperationFailed("the image was not scanned within ten minutes", hint=hint)
+            raise DeadlineExceeded(
+                "the image was not scanned within ten minutes",
+                cause="containerscanning.googleapis.com is off, or was switched on after the push",
+                hint="look: plantctl item show predeploy.project.apis; a new backend.version is scanned when pushed",
+            )
         ctx.clock.sleep(ctx.gcp.target.poll_s[0])
 
 

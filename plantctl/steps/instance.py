@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -58,16 +59,9 @@ def moment(text: str) -> datetime:
 
 
 def flags_restart(change: Change) -> bool:
-    """Whether a change of the list of database flags touches one that needs a restart."""
-    if change.field != "settings.databaseFlags":
-        return False
-    touched = {name for name, _ in _pairs(change.live) ^ _pairs(change.desired)}
-    return bool(touched - QUIET_FLAGS)
-
-
-def _pairs(flags: object) -> set[tuple[str, str]]:
-    listed = flags if isinstance(flags, list) else []
-    return {(str(flag["name"]), str(flag.get("value", ""))) for flag in listed}
+    """Whether a change is that of a database flag that needs a restart."""
+    name = re.fullmatch(r"settings\.databaseFlags\[(.+)\]", change.field)
+    return name is not None and name[1] not in QUIET_FLAGS
 
 
 def _operations(ctx: Context) -> list[Body]:
@@ -165,7 +159,8 @@ def verify_insights(ctx: Context) -> Evidence:
     settings = _listed(ctx)["settings"]
     flags = {flag["name"]: flag["value"] for flag in settings.get("databaseFlags", [])}
     slow = flags.get("log_min_duration_statement")
-    words = f"query insights {settings['insightsConfig']['queryInsightsEnabled']}, statements over {slow} ms are logged"
+    state = "on" if settings["insightsConfig"]["queryInsightsEnabled"] else "off"
+    words = f"query insights are {state}, statements over {slow} ms are logged"
     return Evidence(words=(words,), where="the project's list of instances")
 
 

@@ -94,11 +94,14 @@ def apply_peering(ctx: Context, finding: Finding) -> None:
             if "Cannot modify allocated ranges" not in failure.message:
                 raise
             connection = _connection(ctx) or {}
+    active = _peering_state(ctx) == "ACTIVE"
+    if set(body["reservedPeeringRanges"]) <= set(connection.get("reservedPeeringRanges", [])) and active:
+        return
     ranges = list(dict.fromkeys([*connection.get("reservedPeeringRanges", []), *body["reservedPeeringRanges"]]))
     method = f"{CONNECTIONS}.patch"
     name = f"services/{desired.PEERING_SERVICE}/connections/-"
     # `force` also lets ranges go that are in use, so it is sent only where a peering was deleted by hand
-    forced: Params = {} if _peering_state(ctx) == "ACTIVE" else {"force": True}
+    forced: Params = {} if active else {"force": True}
     sent = {**body, "reservedPeeringRanges": ranges}
     answer = ctx.gcp.call(method, sent, name=name, updateMask="reservedPeeringRanges", **forced)
     _wait(ctx, method, answer)

@@ -9,7 +9,7 @@ from plantctl.errors import ProbeFailed
 from plantctl.gcp.iam_policy import Grant
 from plantctl.model.step import Body, Evidence, Finding, Step, Verdict
 from plantctl.steps import project, proofs, resources
-from plantctl.steps.build import Resource, Rules, ensure, ensure_each
+from plantctl.steps.build import Resource, Rules, ensure, ensure_each, restore_or_empty
 from plantctl.steps.context import Context
 from plantctl.steps.grants import grant_step, with_grants
 from plantctl.steps.network import apply_peering, check_peering, verify_network, verify_peering
@@ -103,6 +103,7 @@ def _bucket(purpose: str) -> Resource:
         desired=lambda ctx: desired_storage.bucket(ctx.plant, purpose),
         rules=Rules(immutable=("location",), sets={"lifecycle.rule": "*"}),
         data=lambda ctx: ctx.plant.bucket(purpose),
+        lost=restore_or_empty(lambda ctx: ctx.plant.bucket(purpose)),
     )
 
 
@@ -122,7 +123,11 @@ def repository_grants(ctx: Context) -> tuple[Grant, ...]:
 
 def _firewall(body: Body) -> Resource:
     ports = ("IPProtocol", "ports")
-    rules = Rules(sets={"allowed": ports, "denied": ports, "sourceRanges": ""}, immutable=("network", "direction"))
+    rules = Rules(
+        fields=("network", "direction", "priority", "disabled", "logConfig", "sourceRanges", "allowed", "denied"),
+        sets={"allowed": ports, "denied": ports, "sourceRanges": ""},
+        immutable=("network", "direction"),
+    )
     return Resource(managed=resources.firewall(str(body["name"])), desired=lambda _ctx: body, rules=rules)
 
 
@@ -218,6 +223,10 @@ STEPS: tuple[Step[Context], ...] = (
             desired=lambda ctx: desired_network.connector(ctx.plant),
             # the numbers of instances can only be raised (gcloud's own default is 10 at most)
             rules=Rules(immutable=("network", "ipCidrRange"), at_least=("minInstances", "maxInstances")),
+            cure=lambda ctx: (
+                "it cannot be mended: find out why, delete it with `gcloud compute networks vpc-access connectors "
+                f"delete {ctx.plant.network.connector} --region {ctx.plant.region}`, and run again"
+            ),
         ),
         verify=proofs.connector,
         deadline_s=1200,

@@ -37,7 +37,10 @@ def check_project(ctx: Context) -> Finding:
         change = Change(field=f"project {ctx.plant.project.id}", desired="to be made")
         return Finding(verdict=Verdict.MISSING, changes=(change,))
     if live.get("state") != "ACTIVE":
-        hint = f"type `gcloud projects undelete {ctx.plant.project.id}` within 30 days, or choose another project.id"
+        hint = (
+            f"type `gcloud projects undelete {ctx.plant.project.id}` within 30 days of its deletion, or choose another "
+        )
+        hint += "project.id in plant.toml"
         return Finding(verdict=Verdict.CONFLICT, reason=f"the project is {live.get('state')}", hint=hint)
     facts = {"number": str(live["name"]).split("/")[1], "createTime": str(live.get("createTime", ""))}
     return Finding(verdict=Verdict.IN_PLACE, facts=facts)

@@ -27,6 +27,7 @@ def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]
         desired=lambda ctx: desired.secret(ctx.plant),
         rules=Rules(fields=("replication", "labels"), immutable=("replication",)),
         data=lambda _ctx: secret_id,
+        lost=lambda _ctx: _lost(plan),
     )
 
     def grants(ctx: Context) -> tuple[Grant, ...]:
@@ -60,6 +61,12 @@ def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]
     return Step(id=item, title=title, check=check, apply=apply, verify=verify, needs=needs, expect_s=4)
 
 
+def _lost(plan: desired.SecretPlan) -> str:
+    anew = f"make it anew with `--recreate {plan.id}`"
+    value = f"; `--secret-file {plan.id}=PATH` gives it the old value, else it gets a new random one"
+    return anew + (value if plan.generate else "")
+
+
 def versions(ctx: Context, secret_id: str) -> list[Body]:
     """All versions, the newest by number first, whatever their state."""
     parent = desired.secret_name(ctx.plant, secret_id)
@@ -91,11 +98,10 @@ def _look_at_version(ctx: Context, item: str, plan: desired.SecretPlan) -> Findi
     disabled = next((version for version in found if version.get("state") == "DISABLED"), None)
     gone = bool(found) or ctx.memory.was_in_place(item)
     if gone and plan.id not in ctx.options.recreate:
-        anew = f"have a new value made with `--recreate {plan.id}`"
-        hint = f"if it was destroyed for good, {anew}"
+        hint = _lost(plan)
         if disabled is not None:
             enable = f"gcloud secrets versions enable {_number(disabled)} --secret {plan.id}"
-            hint = f"type `{enable} --project {ctx.plant.project.id}`, or {anew}"
+            hint = f"type `{enable} --project {ctx.plant.project.id}`, or {hint}"
         return Finding(verdict=Verdict.CONFLICT, reason=f"{plan.id} had a value, and no version is enabled", hint=hint)
     change = Change(field=f"{plan.id} version", desired="a new random value")
     return Finding(verdict=Verdict.MISSING, changes=(change,))

@@ -1,4 +1,4 @@
-"""Every body of `plantctl/desired` for the default plant, with the schema that it must fit and the items that send it."""
+"""Every body of `plantctl/desired` for the default plant, with the schema that it must fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from plantctl.model.step import Body
 PLANT = Plant()
 NUMBER = "123456789"
 DIGEST = "sha256:" + "d1" * 32
-SOURCE = "5c" * 32
+SOURCE = "023d44cc26289a8172d24f62cc9b89dd96ee2db419d701062296cd45e020ca1c"
+"""The digest of tests/steps/source, which the cases of the image's items build."""
 NETWORK: Body = {"ip": "10.33.0.3", "ca": "-----BEGIN CERTIFICATE-----\nQ0E=\n-----END CERTIFICATE-----"}
 
 

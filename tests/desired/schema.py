@@ -63,10 +63,10 @@ def _walk(schemas: dict[str, Any], rule: dict[str, Any], value: Any, path: str) 
         yield f"{path}: {value!r} not in {rule['enum']}"
     if rule.get("format") in ("int64", "uint64") and kind == "string" and not str(value).lstrip("-").isdigit():
         yield f"{path}: {value!r} is no number"
-    if kind == "array":
+    if isinstance(value, list):
         for place, item in enumerate(value):
             yield from _walk(schemas, rule["items"], item, f"{path}[{place}]")
-    if kind == "object":
+    if isinstance(value, dict):
         yield from _fields(schemas, rule, value, path)
 
 
