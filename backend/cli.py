@@ -15,7 +15,7 @@ from backend.checks.fact import Look, run
 from backend.checks.rights import check_rights
 from backend.database import session
 from backend.failures import message_of, reason_of
-from backend.settings import ConfigurationError, Settings, load
+from backend.settings import ConfigurationError, Settings, load, load_serving
 
 OK, FAILED, CONFIGURATION = 0, 1, 3
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one entry point. Gives 0 ok, 1 failed check or job, 3 configuration; usage errors leave with 2."""
     options = _parser().parse_args(arguments)
     try:
-        settings = load()
+        settings = load_serving() if options.serving else load()
     except ConfigurationError as error:
         for problem in error.problems:
             logs.emit("ERROR", problem, command=options.command, ok=False, reason="configuration")
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, action: Callable[[Settings, argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words, description=words)
-        command.set_defaults(action=action)
+        command.set_defaults(action=action, serving=False)
         return command
 
     migrate = add("migrate", _migrate, "Upgrade schema plant (as its owner).")
@@ -66,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     add("indexes", _indexes, "Build missing or invalid indexes without locking writers.")
     look = add("check", _check, "Look at the database from inside the network.")
     look.add_argument("what", choices=[*LOOKS, "all"])
-    add("check-config", _check_config, "Check the environment; prints names, no values.")
-    add("serve", _serve, "Serve HTTP on 0.0.0.0:$PORT.")
+    config = add("check-config", _check_config, "Check the environment; prints names, no values.")
+    config.add_argument("--serving", action="store_true", help="also what serving needs: Redis and the secrets")
+    add("serve", _serve, "Serve HTTP on 0.0.0.0:$PORT.").set_defaults(serving=True)
     return parser
 
 

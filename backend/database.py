@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -108,6 +109,15 @@ async def exclusive(settings: Settings, wait_s: float = 60.0) -> AsyncIterator[C
                 await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
 
 
+async def _prepare(connection: Connection) -> None:
+    """JSON columns are Python's values."""
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def _keep(connection: Connection) -> None:
+    """Replaces asyncpg's RESET ALL after each use, a round trip: handlers change no setting of a session."""
+
+
 async def create_pool(settings: Settings) -> Pool:
     """The pool of a serving process: no connection at the start, so that a revision becomes ready without a database.
 
@@ -121,7 +131,9 @@ async def create_pool(settings: Settings) -> Pool:
         password=settings.database_password.get_secret_value(),
         ssl=tls(settings),
         min_size=0,
-        max_size=5,
+        max_size=settings.db_pool_max,
+        init=_prepare,
+        reset=_keep,
         timeout=3,
         command_timeout=5,
         max_inactive_connection_lifetime=300,

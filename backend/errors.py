@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: whatever goes wrong leaves as application/problem+json with a type, never a traceback."""
+"""Errors as RFC 9457 problems: whatever goes wrong leaves as application/problem+json, never as a traceback."""
 
 from __future__ import annotations
 
@@ -143,3 +143,14 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers or {})
     kind = kinds.get(error.status_code, "refused")
     return respond(Problem(error.status_code, kind, str(error.detail), headers=headers))
+
+
+def _described(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": _described("A problem with the request"),
+    "5XX": _described("The service cannot answer now"),
+}
+"""What every operation may answer, for the OpenAPI document."""

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     redis_ca_file: Path | None = None
     jwt_secret_key: SecretStr = SecretStr("")
     api_keys: SecretStr = SecretStr("")
-    web_concurrency: int = Field(default=2, ge=1, le=16)
+    web_concurrency: int = Field(default=1, ge=1, le=16)
     db_pool_max: int = Field(default=5, ge=1, le=50)
     forwarded_hops: int = Field(default=2, ge=0, le=5)
     google_cloud_project: str = ""

@@ -19,11 +19,19 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from backend import cli
+from backend import cli, migrate
 from backend.main import create_app
 from backend.settings import load
 from tests.backend.conftest import Plant
 from tests.backend.postgres import PASSWORDS, certificates
+
+# What production asks for beside the database; Redis is away in these tests, and that is fine.
+SERVING = {
+    "REDIS_HOST": "127.0.0.1",
+    "REDIS_PORT": "9",
+    "REDIS_PASSWORD": "redis-r3d-5c0b7e19",
+    "JWT_SECRET_KEY": "fj39-signing-key-of-the-tests-0a1b2c3d",
+}
 
 
 def free_port() -> int:
@@ -35,7 +43,8 @@ def free_port() -> int:
 def serving(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Runs `serve` until the block ends; gives its address."""
     port = free_port()
-    variables = os.environ | environment | {"PORT": str(port), "K_REVISION": "plant-backend-00007-abc"}
+    variables = os.environ | SERVING | {"REDIS_CA": environment["DB_CA"]} | environment
+    variables |= {"PORT": str(port), "K_REVISION": "plant-backend-00007-abc"}
     command = [sys.executable, "-m", "backend", "serve"]
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -71,7 +80,10 @@ def test_ready_with_a_database(shared: Plant) -> None:
         status, body = get(f"{address}/health")
         assert (status, body["status"], body["revision"]) == (200, "ok", "plant-backend-00007-abc")
         status, body = get(f"{address}/health/ready")
-        assert (status, body["status"], body["checks"]["database"]["ok"]) == (200, "ok", True)
+        assert (status, body["status"], body["checks"]["database"]["ok"]) == (200, "degraded", True)
+        assert body["checks"]["redis"]["ok"] is False
+        assert body["checks"]["migrations"]["current"] == body["checks"]["migrations"]["head"] == migrate.head()
+        assert get(f"{address}/health/ready?strict=1")[0] == 503
         assert get(f"{address}/version")[1]["service"] == "plant-backend"
         assert get(f"{address}/docs")[0] == 404  # production shows no documentation pages
         process.send_signal(signal.SIGTERM)
@@ -119,6 +131,48 @@ def test_a_wrong_environment_stops_the_start(
         monkeypatch.setenv(name, value)
     assert cli.main(["serve"]) == 3
     assert json.loads(capsys.readouterr().out)["reason"] == "configuration"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"JWT_SECRET_KEY": ""}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": "short-9x7"}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": "ab" * 20}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": f"{SERVING['JWT_SECRET_KEY']}\nshort-9x7"}, "JWT_SECRET_KEY"),
+        ({"REDIS_PASSWORD": "short-9x7"}, "REDIS_PASSWORD"),
+        ({"REDIS_PASSWORD": "password-0000000000"}, "REDIS_PASSWORD"),
+        ({"REDIS_HOST": ""}, "REDIS_HOST"),
+        ({"REDIS_CA": ""}, "REDIS_CA"),
+        ({"REDIS_CA": "nonsense-9x7"}, "REDIS_CA"),
+        ({"API_KEYS": "[1]"}, "API_KEYS"),
+        ({"API_KEYS": '[{"id": "nonsense-9x7"}]'}, "API_KEYS"),
+        ({"REDIS_URL": "http://:nonsense-9x7@h"}, "REDIS_URL"),
+    ],
+)
+def test_production_does_not_start_with_weak_or_missing_secrets(
+    nowhere: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    field: str,
+) -> None:
+    for name, value in (nowhere | SERVING | {"REDIS_CA": nowhere["DB_CA"]} | changes).items():
+        monkeypatch.setenv(name, value)
+    for command in (["serve"], ["check-config", "--serving"]):
+        assert cli.main(command) == 3
+        output = capsys.readouterr().out
+        assert {json.loads(line)["message"].split(":")[0] for line in output.splitlines()} == {field}
+        assert "9x7" not in output
+
+
+def test_redis_by_its_url(nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "rediss://:p%40ss-w0rd-of-redis@10.9.8.7:6378/0"
+    for name, value in (nowhere | {"REDIS_URL": url}).items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert (settings.redis_host, settings.redis_port, settings.uses_redis_tls) == ("10.9.8.7", 6378, True)
+    assert settings.redis_password.get_secret_value() == "p@ss-w0rd-of-redis"
 
 
 def test_the_factory_has_no_effects(nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,123 @@
+"""What handlers ask for, as annotated aliases: the stores, the caller, and what a caller must be."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from backend.cache import Cache
+from backend.context import current
+from backend.errors import Problem, forbidden, unauthorized
+from backend.lifespan import Resources
+from backend.pool import Database
+from backend.security.callers import ANONYMOUS_LIMIT, Caller
+
+_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token of POST /auth/token")
+_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key of a partner, or of a service")
+
+
+def resources(request: Request) -> Resources:
+    """What the process holds open."""
+    found: Resources = request.state.resources
+    return found
+
+
+def _database(request: Request) -> Database:
+    return resources(request).database
+
+
+def _cache(request: Request) -> Cache:
+    return resources(request).cache
+
+
+async def _caller(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    key: Annotated[str | None, Security(_key)],
+) -> Caller:
+    """Nobody is a caller, too; credentials that are wrong are not taken for none."""
+    callers = resources(request).callers
+    if bearer is not None:
+        caller = await callers.by_token(bearer.credentials)
+    elif key is not None:
+        caller = await callers.by_key(key)
+    elif request.headers.get("authorization"):
+        raise unauthorized("the scheme is Bearer")
+    else:
+        return Caller("anonymous", f"ip:{current().ip}", ANONYMOUS_LIMIT)
+    current().account_id = str(caller.id)
+    return caller
+
+
+async def limit(request: Request, caller: Annotated[Caller, Depends(_caller)]) -> None:
+    """Counts the request against the caller's quota of this endpoint. Raises Problem 429."""
+    endpoint = f"{request.method}:{request.scope['route'].path}"
+    current().route = endpoint
+    decision = await resources(request).limiter.check(caller.user, endpoint, caller.limit)
+    current().headers.update(decision.headers())
+    if not decision.allowed:
+        raise too_many(decision.wait_s)
+
+
+def too_many(wait_s: int) -> Problem:
+    """429 with Retry-After in seconds."""
+    return Problem(429, "rate-limited", "too many requests", headers={"Retry-After": str(max(wait_s, 1))})
+
+
+def _need(kind: str, *, scope: str = "") -> Callable[[Caller], Awaitable[Caller]]:
+    async def need(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+        if caller.kind == "anonymous":
+            raise unauthorized()
+        if caller.kind != kind:
+            raise forbidden(f"this is for {kind}s")
+        if caller.scopes is not None and scope not in caller.scopes:
+            raise forbidden(f"the API key lacks the scope {scope}" if scope else "this is for accounts, not for keys")
+        return caller
+
+    return need
+
+
+async def _account(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if caller.kind == "anonymous":
+        raise unauthorized()
+    if caller.account_id is None:
+        raise forbidden("this is for accounts, not for keys")
+    return caller
+
+
+async def _version(if_match: Annotated[str | None, Header(max_length=200)] = None) -> int:
+    """The version in If-Match: `"v7"`. Raises Problem 428 without it and 412 for what is no version of ours."""
+    if if_match is None:
+        raise Problem(428, "if-match-required", "send If-Match with the ETag that was read")
+    text = if_match.strip().removeprefix('"v').removesuffix('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise stale()
+    return int(text)
+
+
+def stale() -> Problem:
+    """412: somebody else changed it since it was read."""
+    return Problem(412, "version-mismatch", "it was changed since it was read; read it again")
+
+
+def etag(version: int) -> dict[str, str]:
+    """The ETag header of a versioned thing."""
+    return {"ETag": f'"v{version}"'}
+
+
+Db = Annotated[Database, Depends(_database)]
+Cached = Annotated[Cache, Depends(_cache)]
+Held = Annotated[Resources, Depends(resources)]
+Anyone = Annotated[Caller, Depends(_caller)]
+Account = Annotated[Caller, Depends(_account)]
+Customer = Annotated[Caller, Depends(_need("customer"))]
+Partner = Annotated[Caller, Depends(_need("partner"))]
+Operator = Annotated[Caller, Depends(_need("operator"))]
+AgentReader = Annotated[Caller, Depends(_need("partner", scope="agents:read"))]
+AgentWriter = Annotated[Caller, Depends(_need("partner", scope="agents:write"))]
+HireReader = Annotated[Caller, Depends(_need("partner", scope="hires:read"))]
+Deliverer = Annotated[Caller, Depends(_need("partner", scope="deliverables:write"))]
+IfMatch = Annotated[int, Depends(_version)]
