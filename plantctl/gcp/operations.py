@@ -15,11 +15,11 @@ from plantctl.model.step import Body
 
 # usual seconds on Google Cloud, for progress lines (gcp-foundation sections 1 to 4; ranges there, upper third here)
 EXPECT_S = {
-    "cloudresourcemanager.projects.create": 30.0,
-    "serviceusage.services.batchEnable": 60.0,
-    "compute.networks.insert": 25.0,
+    "cloudresourcemanager.projects.create": 5.0,
+    "serviceusage.services.batchEnable": 45.0,
+    "compute.networks.insert": 20.0,
     "compute.subnetworks.insert": 25.0,
-    "compute.globalAddresses.insert": 15.0,
+    "compute.globalAddresses.insert": 5.0,
     "compute.firewalls.insert": 10.0,
     "compute.routers.insert": 20.0,
     "servicenetworking.services.connections.create": 90.0,
@@ -29,12 +29,12 @@ EXPECT_S = {
     "sql.databases.insert": 6.0,
     "sql.users.insert": 6.0,
     "sql.users.update": 6.0,
-    "sql.backupRuns.insert": 180.0,
+    "sql.backupRuns.insert": 120.0,
     "artifactregistry.projects.locations.repositories.create": 10.0,
     "cloudbuild.projects.locations.builds.create": 240.0,
     "run.projects.locations.jobs.create": 10.0,
     "run.projects.locations.jobs.patch": 10.0,
-    "run.projects.locations.jobs.run": 30.0,
+    "run.projects.locations.jobs.run": 15.0,
 }
 CODES = {
     1: "CANCELLED",

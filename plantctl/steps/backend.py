@@ -48,6 +48,6 @@ STEPS: tuple[Step[Context], ...] = (
         apply=image.apply_scan,
         verify=image.verify_scan,
         deadline_s=900,
-        expect_s=120,
+        expect_s=60,
     ),
 )

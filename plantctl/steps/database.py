@@ -126,7 +126,7 @@ STEPS: tuple[Step[Context], ...] = (
         ),
         resource=inside.OPS_RESOURCE,
         verify=inside.verify_ops,
-        expect_s=15,
+        expect_s=25,
     ),
     Step(
         id=MIGRATE,
@@ -137,7 +137,7 @@ STEPS: tuple[Step[Context], ...] = (
         apply=inside.apply_migrate,
         verify=inside.verify_migrate,
         deadline_s=1200,
-        expect_s=40,
+        expect_s=60,
     ),
     Step(
         id="database.init.seed",
@@ -178,7 +178,7 @@ STEPS: tuple[Step[Context], ...] = (
         check=inside.check_way,
         apply=inside.nothing,
         verify=inside.verify_way,
-        expect_s=20,
+        expect_s=15,
     ),
     Step(
         id="database.proxy.connect",
@@ -187,7 +187,7 @@ STEPS: tuple[Step[Context], ...] = (
         check=inside.in_place,
         apply=inside.nothing,
         verify=inside.verify_connect,
-        expect_s=20,
+        expect_s=15,
     ),
     Step(
         id="database.proxy.tls",
@@ -196,6 +196,6 @@ STEPS: tuple[Step[Context], ...] = (
         check=inside.in_place,
         apply=inside.nothing,
         verify=inside.verify_tls,
-        expect_s=20,
+        expect_s=15,
     ),
 )

@@ -150,7 +150,7 @@ STEPS: tuple[Step[Context], ...] = (
         check=project.check_project,
         apply=project.apply_project,
         verify=project.verify_project,
-        expect_s=30,
+        expect_s=5,
     ),
     Step(
         id="predeploy.project.billing",
@@ -167,7 +167,7 @@ STEPS: tuple[Step[Context], ...] = (
         check=project.check_apis,
         apply=project.apply_apis,
         verify=project.verify_apis,
-        expect_s=90,
+        expect_s=80,
     ),
     Step(
         id="predeploy.project.billing_alerts",
