@@ -64,13 +64,18 @@ class Clients:
         document = self._document(api, version)
         return self._once(("client", api, version), lambda: build_from_document(document, http=_Unused()))
 
+    def _node(self, api: tuple[str, str], resources: tuple[str, ...]) -> Any:
+        """The client's object for a resource; kept, because googleapiclient makes its methods anew each time."""
+        if not resources:
+            return self._discovery(*api)
+        parent = self._node(api, resources[:-1])
+        return self._once(("node", *api, *resources), lambda: getattr(parent, resources[-1])())
+
     def _carry_discovery(self, method_id: str, body: Body | None, params: dict[str, Any], upload: bytes | None) -> Body:
         from googleapiclient.http import MediaInMemoryUpload
 
-        node: Any = self._discovery(*api_of(method_id))
         *resources, verb = method_id.split(".")[1:]
-        for word in resources:
-            node = getattr(node, word)()
+        node = self._node(api_of(method_id), tuple(resources))
         arguments = dict(params)
         if body is not None:
             arguments["body"] = body
