@@ -110,7 +110,8 @@ def required(spec: Spec, params: dict[str, Any]) -> None:
 def body(spec: Spec, value: Any) -> Body:
     """The request body with Google's names and canonical values; read-only fields dropped; 400 for what does not fit.
 
-    int64 becomes a string, integers become ints. null is kept in PATCH (it clears), else it means absent.
+    int64 becomes a string, integers become ints. null is kept in PATCH (it clears), else it means absent. What the path
+    has already said may be said again at the top of a verb's body (recorded exchange: `name` of versions:disable).
     """
     if spec.method.request is None or value is None:
         return {}
@@ -118,6 +119,9 @@ def body(spec: Spec, value: Any) -> Body:
     if not isinstance(value, dict):
         raise ApiError("INVALID_ARGUMENT", "Invalid JSON payload received. Root element must be a message.")
     keep_null = spec.method.verb == "PATCH"
+    if ":" in spec.method.path.rsplit("/", 1)[-1]:
+        known = spec.document.schemas[spec.method.request].get("properties", {})
+        value = {key: one for key, one in value.items() if key in known or key not in spec.parameters}
     result = _Reader(spec.document, bad, keep_null=keep_null).message(spec.method.request, value, "")
     bad.raise_if_any()
     return result

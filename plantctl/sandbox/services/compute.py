@@ -274,7 +274,8 @@ def set_labels(call: Call) -> Body:
     live["labelFingerprint"] = standard.etag(live["labels"])
     call.store.put(key, live)
     operation = begin(call, key, "", "compute.nothing", {}, scope_of(kind, call))
-    return {**operation, "status": "DONE"}
+    shown = {key: value for key, value in operation.items() if key not in ("user", "region")}
+    return {**shown, "status": "DONE"}
 
 
 @service.finisher("nothing")
@@ -307,13 +308,25 @@ def expand_range(call: Call) -> Body:
 
 @service.method("compute.networks.removePeering")
 def remove_peering(call: Call) -> Body:
-    """The peering goes; the connection row of service networking outlives it (gcp-foundation, network.psa)."""
+    """The peering goes, and with it the connection that service networking lists (recorded exchange)."""
     kind = BY_ID["networks"]
     key, live = live_of(kind, call)
-    live["peerings"] = [p for p in live.get("peerings", []) if p["name"] != call.body.get("name")]
+    name = str(call.body.get("name"))
+    live["peerings"] = [p for p in live.get("peerings", []) if p["name"] != name]
     if not live["peerings"]:
         live.pop("peerings")
-    return begin(call, key, "", "compute.put", {"body": live}, "global")
+    operation = begin(call, key, "", "compute.unpeer", {"body": live, "peering": name}, "global")
+    return {field: value for field, value in operation.items() if field != "user"}
+
+
+@service.finisher("unpeer")
+def finish_unpeer(world: World, op: Operation) -> None:
+    """The network without the peering."""
+    _, _, project, _, _, network = op.args["key"].split("/")
+    connection = f"servicenetworking/connections/{project}/{network}"
+    if (world.store.get(connection) or {}).get("peering") == op.args["peering"]:
+        world.store.delete(connection)
+    world.store.put(op.args["key"], op.args["body"])
 
 
 @service.method("compute.routers.getRouterStatus")

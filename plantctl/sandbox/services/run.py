@@ -58,7 +58,12 @@ def _filled(call: Call, given: Body) -> Body:
 
 def _container(given: Body) -> Body:
     limits = {"cpu": "1000m", "memory": "512Mi", **given.get("resources", {}).get("limits", {})}
-    return {**given, "resources": {**given.get("resources", {}), "limits": limits}}
+    filled = {**given, "resources": {**given.get("resources", {}), "limits": limits}}
+    if "startupProbe" in given:
+        filled["startupProbe"] = {"failureThreshold": 3, "periodSeconds": 10, "timeoutSeconds": 1} | given[
+            "startupProbe"
+        ]
+    return filled
 
 
 def _check(call: Call, body: Body) -> None:
