@@ -23,7 +23,7 @@ def check_dockerfile(ctx: Context) -> Finding:
     root = source.folder(ctx.plant, ctx.base)
     wrong = source.faults(root)
     if wrong:
-        hint = f"mend {root / 'Dockerfile'}"
+        hint = f"mend the Dockerfile in the folder that backend.source names ({ctx.plant.backend.source})"
         return Finding(verdict=Verdict.CONFLICT, reason=f"the Dockerfile: {'; '.join(wrong)}", hint=hint)
     return Finding(verdict=Verdict.IN_PLACE, facts={"source": source.pack(root).sha256})
 
