@@ -7,7 +7,7 @@ PlantctlError                 message, cause, hint; exit 1
   JournalError                the journal cannot be read or written
   LockHeld                    another process writes to this plant; exit 5
   TargetError                 no credentials, wrong project, sandbox down
-  ApiFailure                  an answer of Google's that ends the item (see gcp/failures.py)
+  ApiFailure                  an answer of Google's that ends the item (see gcp/advice.py)
     UnknownOutcome            no answer to a write, and reading back did not settle it
     OperationFailed           a long-running operation ended with an error
     DeadlineExceeded          a wait ran out of time; the work goes on in the cloud

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,39 +80,6 @@ class Target:
         if self.local or self.quota_project or not method_id.startswith(CHARGED):
             return {}
         return {"X-Goog-User-Project": self.project}
-
-    def channel(self, host: str) -> Any:
-        """A gRPC channel for the clients that have no REST transport; gRPC's own retries are off (design section 6)."""
-        import grpc
-
-        if self.local:
-            options = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
-            return grpc.insecure_channel(self.rest.split("//", 1)[-1], options=options)
-        from google.auth.transport.grpc import secure_authorized_channel
-        from google.auth.transport.requests import Request
-
-        from plantctl.gcp.identity import credentials
-
-        return secure_authorized_channel(  # type: ignore[no-untyped-call]
-            credentials(self), Request(), f"{host}:443", options=[("grpc.enable_retries", 0)]
-        )
-
-    def dial(self, address: str, port: int) -> tuple[str, int]:
-        """Where to connect to reach `address:port`: itself on gcp, a loopback port on the sandbox.
-
-        TargetError when nothing listens there in the sandbox.
-        """
-        if not self.local:
-            return address, port
-        with self.session() as session:
-            answer = session.get(f"{self.rest}/_sandbox/dataplane", timeout=10)
-        found = json.loads(answer.text or "{}").get("addresses", {}).get(f"{address}:{port}")
-        if not found:
-            raise TargetError(
-                f"nothing in the sandbox listens at {address}:{port}", hint="`plantctl sandbox status` shows what runs"
-            )
-        host, _, local = str(found).rpartition(":")
-        return host, int(local)
 
     def account(self) -> str:
         """The account whose credentials are used, in words; asks no API. TargetError as `session`."""
