@@ -168,6 +168,8 @@ class _Reader:
                 self._property(properties[name], name, item, at, result)
             elif raw.startswith("@"):
                 result[raw] = item
+            elif extra is not None and item is None and self.keep_null:
+                result[raw] = None  # a merge patch takes this entry out of the map
             elif extra is not None:
                 result[raw] = self._value(extra, item, f'{path}["{raw}"]' if path else raw)
             else:
