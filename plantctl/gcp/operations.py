@@ -175,7 +175,8 @@ class _Waiting:
         self._resource = resource
         self._begun = gcp.clock.monotonic()
         self._about: dict[str, Any] = {"item": CURRENT_ITEM.get(), "operation": str(operation["name"])}
-        self._expect_s = EXPECT_S.get(method_id, 0.0)
+        # what is shown is what the operator will wait, here
+        self._expect_s = EXPECT_S.get(method_id, 0.0) / gcp.target.pace
         started = OperationStarted(at=gcp.clock.now(), **self._about, method_id=method_id, expect_s=self._expect_s)
         gcp.recorder.emit(started)
 

@@ -9,6 +9,7 @@ import pytest
 
 from plantctl.errors import DeadlineExceeded, OperationFailed, UnknownOutcome
 from plantctl.gcp import operations
+from plantctl.gcp.target import sandbox_target
 from plantctl.gcp.transport import operation_name
 from plantctl.model.events import OperationFinished, OperationPolled, OperationStarted
 from tests.unit.gcp.fakes import Clock, Recorder, answer, bundle, wire
@@ -142,3 +143,12 @@ def test_the_duration_is_the_operation_s_own() -> None:
     timed = {"insertTime": "2026-11-23T00:00:00.5Z", "endTime": "2026-11-23T00:10:00.5Z"}
     assert operations.own_seconds(timed, 3.0) == 600
     assert operations.own_seconds({"metadata": {"createTime": "2026-11-23T00:00:00Z"}}, 3.0) == 3
+
+
+@pytest.mark.parametrize(("speed", "shown"), [(None, 900.0), (60, 15.0), ("max", 0.0)])
+def test_a_faster_target_is_expected_to_end_sooner(speed: object, shown: float) -> None:
+    with wire(lambda number, request: answer(200, b'{"name": "o", "status": "DONE"}')) as (base, _):
+        gcp = bundle(base, recorder := Recorder())
+        gcp.target = sandbox_target({"rest": base, "speed": speed}, project="p", region="r")
+        operations.wait(gcp, "sql.instances.insert", SHAPES["sql.instances.insert"][0], deadline_s=60)
+    assert next(e.expect_s for e in recorder.events if isinstance(e, OperationStarted)) == shown
