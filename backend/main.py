@@ -9,11 +9,18 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from backend import errors, health
+from backend.admin import routes as admin
 from backend.agents import routes as agents
+from backend.api_keys import routes as api_keys
+from backend.auth import routes as auth
+from backend.deliverables import routes as deliverables
 from backend.deps import limit
+from backend.hires import routes as hires
 from backend.industries import routes as industries
 from backend.job_roles import routes as job_roles
 from backend.lifespan import lifespan
+from backend.listings import routes as listings
+from backend.me import routes as me
 from backend.middleware import Edge
 from backend.openapi import document
 from backend.settings import Settings
@@ -48,10 +55,13 @@ def create_app(settings: Settings) -> FastAPI:
 def _api() -> APIRouter:
     """Everything below the prefix; each request of it counts against its caller's limit."""
     api = APIRouter(dependencies=[Depends(limit)])
-    for public in (industries.router, skills.router, job_roles.router, agents.router):
-        api.include_router(public)
-    for operators in (industries.admin, skills.admin, job_roles.admin):
-        api.include_router(operators, prefix="/admin")
+    everybody = (industries.router, skills.router, job_roles.router, agents.router, auth.router, me.router)
+    customers = (hires.router, deliverables.router)
+    partners = (listings.router, hires.partner, api_keys.router)
+    for router in (*everybody, *customers, *partners):
+        api.include_router(router)
+    for router in (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router):
+        api.include_router(router, prefix="/admin")
     return api
 
 
