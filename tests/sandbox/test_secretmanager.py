@@ -25,7 +25,9 @@ def client(sandbox: Sandbox) -> Iterator[secretmanager_v1.SecretManagerServiceCl
     """The generated client."""
     options = ClientOptions(api_endpoint=f"{sandbox.rest}/secretmanager")
     client = secretmanager_v1.SecretManagerServiceClient(
-        credentials=AnonymousCredentials(), transport="rest", client_options=options
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        transport="rest",
+        client_options=options,
     )
     with client:
         yield client

@@ -70,6 +70,9 @@ def list_entries(call: Call) -> Body:
     found = []
     terms = parse(str(call.body.get("filter") or ""))
     for project in projects:
+        key = f"cloudresourcemanager/projects/{project}"
+        if not call.world.access.allows(call.principal, "logging.logEntries.list", key):
+            raise errors.denied("Permission 'logging.logEntries.list' denied on resource (or it may not exist).")
         found += [body for _, body in call.store.list(f"logging/{project}/") if matches(terms, body)]
     found.sort(key=lambda body: str(body["timestamp"]), reverse="desc" in str(call.body.get("orderBy") or ""))
     size = int(call.body.get("pageSize") or 50)
