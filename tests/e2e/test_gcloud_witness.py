@@ -68,7 +68,7 @@ FLAGS = {
 
 
 def assert_instance(described: dict[str, Any]) -> None:
-    """Tier, availability, storage, backups, log, addresses, flags, insights, as the seed and the decisions have them."""
+    """Tier, availability, storage, backups, log, addresses, flags, insights, as seed and decisions have them."""
     assert {path: within(described, path) for path in INSTANCE} == INSTANCE
     assert {flag["name"]: flag["value"] for flag in described["settings"]["databaseFlags"]} == FLAGS
     assert [address["type"] for address in described["ipAddresses"]] == ["PRIVATE"]

@@ -31,7 +31,9 @@ def test_a_list_of_one_is_told_by_its_fields_and_sets_within() -> None:
     wanted = {
         "jobs": {"containers": [{"image": "i:2", "env": [{"name": "A", "value": "1"}, {"name": "B", "from": 2}]}]}
     }
-    live: Body = {"jobs": {"containers": [{"image": "i:1", "env": [{"name": "B", "from": 3}, {"name": "A", "value": "1"}]}]}}
+    live: Body = {
+        "jobs": {"containers": [{"image": "i:1", "env": [{"name": "B", "from": 3}, {"name": "A", "value": "1"}]}]}
+    }
     assert told(wanted, live) == [
         "jobs.containers[0].image: i:1 -> i:2",
         "jobs.containers[0].env[B].from: 3 -> 2",
