@@ -16,6 +16,8 @@ SERVICES = (
     "storage",
     "storage_objects",
     "compute",
+    "compute_verbs",
+    "compute_edge",
     "compute_default_network",
     "servicenetworking",
     "vpcaccess",

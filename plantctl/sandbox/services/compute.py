@@ -1,11 +1,10 @@
-"""Compute Engine v1, the network part: one table of kinds, one set of standard methods, special verbs below.
+"""Compute Engine v1, the network part: one table of kinds and one set of standard methods (verbs: compute_verbs.py).
 
 What the server fills in is from recorded exchanges; rules that no schema states name their source.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def begin(call: Call, key: str, verb: str, finisher: str, args: dict[str, Any], 
         duration_s=DURATIONS.get(call.method.id, 10.0),
         scope=scope,
         target=key,
-        operation_type=verb,
+        operation_type=defaults.OPERATION_TYPES.get(call.method.id, verb),
         target_link=f"{ROOT}/{target}" if verb else "",
         # no targetId: the recorded exchanges hold another resource's stand-in there (docs/sandbox.md, deviations)
         extra={"id": standard.number_id()},
@@ -229,14 +228,20 @@ def patch(call: Call) -> Body:
         return seen
     kind = kind_of(call)
     key, live = live_of(kind, call)
-    given = dict(call.body)
+    given = {field: value for field, value in call.body.items() if field not in defaults.FIXED}
     if kind.fingerprint and standard.stale(given.pop(kind.fingerprint, None), live.get(kind.fingerprint)):
         raise errors.condition_not_met("Invalid fingerprint.")
     kind.check(call.world, call.project, given, live)
     base = live if call.method.id.endswith("patch") else {k: live[k] for k in defaults.IDENTITY if k in live}
     body = kind.fill(call.world, call.project, standard.merge(base, given))
-    verb = {"networks": "updateNetwork"}.get(kind.id, call.method.id.rsplit(".", 1)[1])
-    return begin(call, key, verb, "compute.put", {"id": live["id"], "body": body}, scope_of(kind, call))
+    return begin(
+        call,
+        key,
+        call.method.id.rsplit(".", 1)[1],
+        "compute.put",
+        {"id": live["id"], "body": body},
+        scope_of(kind, call),
+    )
 
 
 @service.method(*(f"compute.{kind.id}.delete" for kind in KINDS))
@@ -260,137 +265,3 @@ def finish_delete(world: World, op: Operation) -> None:
                 message = f"The {kind.param} resource '{tail}' is already being used by '{user}'"
                 raise errors.invalid(message, legacy_reason="RESOURCE_IN_USE_BY_ANOTHER_RESOURCE")
     world.store.delete(op.args["key"])
-
-
-@service.method("compute.addresses.setLabels", "compute.globalAddresses.setLabels")
-def set_labels(call: Call) -> Body:
-    """Done at once and without a target (recorded exchange); needs the current label fingerprint."""
-    kind = BY_ID[call.method.id.split(".")[1]]
-    call.params[kind.param] = call.params.get("resource", call.params.get(kind.param))
-    key, live = live_of(kind, call)
-    if standard.stale(call.body.get("labelFingerprint"), live["labelFingerprint"]):
-        raise errors.condition_not_met("Labels fingerprint either invalid or resource labels have changed")
-    live["labels"] = call.body.get("labels", {})
-    live["labelFingerprint"] = standard.etag(live["labels"])
-    call.store.put(key, live)
-    operation = begin(call, key, "", "compute.nothing", {}, scope_of(kind, call))
-    shown = {key: value for key, value in operation.items() if key not in ("user", "region")}
-    return {**shown, "status": "DONE"}
-
-
-@service.finisher("nothing")
-def finish_nothing(world: World, op: Operation) -> None:
-    """The work was done when the operation was accepted."""
-
-
-@service.method("compute.subnetworks.setPrivateIpGoogleAccess")
-def set_private_access(call: Call) -> Body:
-    """One field by a verb of its own."""
-    kind = BY_ID["subnetworks"]
-    key, live = live_of(kind, call)
-    live["privateIpGoogleAccess"] = bool(call.body.get("privateIpGoogleAccess"))
-    args = {"id": live["id"], "body": live}
-    return begin(call, key, "setPrivateIpGoogleAccess", "compute.put", args, scope_of(kind, call))
-
-
-@service.method("compute.subnetworks.expandIpCidrRange")
-def expand_range(call: Call) -> Body:
-    """A subnet's range only grows (compute reference)."""
-    kind = BY_ID["subnetworks"]
-    key, live = live_of(kind, call)
-    wanted = str(call.body.get("ipCidrRange"))
-    if not ipaddress.ip_network(live["ipCidrRange"]).subnet_of(ipaddress.ip_network(wanted)):  # type: ignore[arg-type]
-        raise errors.invalid("Invalid value for field 'ipCidrRange'. New range must contain the old one.")
-    live["ipCidrRange"] = wanted
-    args = {"id": live["id"], "body": live}
-    return begin(call, key, "expandIpCidrRange", "compute.put", args, scope_of(kind, call))
-
-
-@service.method("compute.networks.removePeering")
-def remove_peering(call: Call) -> Body:
-    """The peering goes, and with it the connection that service networking lists (recorded exchange)."""
-    kind = BY_ID["networks"]
-    key, live = live_of(kind, call)
-    name = str(call.body.get("name"))
-    live["peerings"] = [p for p in live.get("peerings", []) if p["name"] != name]
-    if not live["peerings"]:
-        live.pop("peerings")
-    operation = begin(call, key, "", "compute.unpeer", {"body": live, "peering": name}, "global")
-    return {field: value for field, value in operation.items() if field != "user"}
-
-
-@service.finisher("unpeer")
-def finish_unpeer(world: World, op: Operation) -> None:
-    """The network without the peering."""
-    _, _, project, _, _, network = op.args["key"].split("/")
-    connection = f"servicenetworking/connections/{project}/{network}"
-    if (world.store.get(connection) or {}).get("peering") == op.args["peering"]:
-        world.store.delete(connection)
-    world.store.put(op.args["key"], op.args["body"])
-
-
-@service.method("compute.routers.getRouterStatus")
-def router_status(call: Call) -> Body:
-    """NATs with the addresses that were allocated."""
-    _, live = live_of(BY_ID["routers"], call)
-    nats = [
-        {"name": nat["name"], "minExtraNatIpsNeeded": 0, "numVmEndpointsWithNatMappings": 0}
-        for nat in live.get("nats", [])
-    ]
-    return {"kind": "compute#routerStatusResponse", "result": {"network": live["network"], "natStatus": nats}}
-
-
-@service.method("compute.globalOperations.get", "compute.regionOperations.get")
-def get_operation(call: Call) -> Body:
-    """An operation of one scope."""
-    return _operation(call).render()
-
-
-@service.method("compute.globalOperations.wait", "compute.regionOperations.wait", blocking=True)
-def wait_operation(call: Call) -> Body:
-    """Returns when done, or after two minutes as it is (compute reference)."""
-    found = call.operations.wait(_operation(call).key, 120)
-    assert found is not None
-    return found.render()
-
-
-def _operation(call: Call) -> Operation:
-    scope = "global" if ".globalOperations." in call.method.id else f"regions/{call.params['region']}"
-    name = f"projects/{call.project}/{scope}/operations/{call.params['operation']}"
-    found = call.operations.get(f"operation/compute/{name}")
-    if found is None:
-        raise errors.not_found(f"The resource '{name}' was not found")
-    return found
-
-
-@service.method("compute.regions.get", "compute.regions.list")
-def regions(call: Call) -> Body:
-    """The regions that the plant uses; gcloud asks before it creates regional things."""
-    found = [
-        {
-            "kind": "compute#region",
-            "name": name,
-            "status": "UP",
-            "selfLink": f"{ROOT}/projects/{call.project}/regions/{name}",
-        }
-        for name in defaults.REGIONS
-    ]
-    if call.method.id.endswith("list"):
-        return {"kind": "compute#regionList", "items": filtered(found, str(call.params.get("filter") or ""))}
-    for region in found:
-        if region["name"] == call.params["region"]:
-            return region
-    raise errors.not_found(f"The resource 'projects/{call.project}/regions/{call.params['region']}' was not found")
-
-
-@service.method("compute.projects.get")
-def get_project(call: Call) -> Body:
-    """The compute side of a project."""
-    return {
-        "kind": "compute#project",
-        "name": call.project,
-        "id": call.world.project_number(call.project),
-        "selfLink": f"{ROOT}/projects/{call.project}",
-        "defaultServiceAccount": f"{call.world.project_number(call.project)}-compute@developer.gserviceaccount.com",
-        "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
-    }

@@ -10,6 +10,14 @@ from plantctl.sandbox.service import Body, World
 
 ROOT = "https://www.googleapis.com/compute/v1"
 REGIONS = ("us-central1", "us-east1", "us-east4", "us-west1", "us-west2", "us-west4", "europe-west1", "europe-west3")
+OPERATION_TYPES = {
+    "compute.networks.patch": "updateNetwork",
+    "compute.sslPolicies.patch": "compute.sslPolicies.patch",
+    "compute.regionNetworkEndpointGroups.insert": "compute.regionNetworkEndpointGroups.insert",
+    "compute.regionNetworkEndpointGroups.delete": "compute.regionNetworkEndpointGroups.delete",
+}
+"""operationType where it is not the verb (recorded exchanges)."""
+FIXED = frozenset({"kind", "id", "creationTimestamp", "selfLink"})
 IDENTITY = ("kind", "id", "name", "creationTimestamp", "selfLink", "region", "network", "description")
 RESERVED_RANGE = "10.128.0.0/20"
 """What a subnet gets that names a reserved internal range, which the sandbox does not keep (recorded exchange)."""
