@@ -34,8 +34,7 @@ class Gcloud:
 
     def run(self, line: str, **given: str) -> subprocess.CompletedProcess[str]:
         """One command line, to its end; `{words}` in it are filled in."""
-        words = [word.format(**given) for word in shlex.split(line)]
-        command = ["gcloud", *words, "--format=json"]
+        command = ["gcloud", *shlex.split(line.format(**given)), "--format=json"]
         return subprocess.run(
             command, cwd="/", env=self.environ, capture_output=True, text=True, timeout=LIMIT_S, check=False
         )

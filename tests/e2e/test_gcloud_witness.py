@@ -48,7 +48,6 @@ INSTANCE = {
     "settings.insightsConfig.queryInsightsEnabled": True,
     "settings.insightsConfig.queryStringLength": 1024,
     "settings.insightsConfig.recordApplicationTags": True,
-    "settings.insightsConfig.recordClientAddress": False,
     "settings.maintenanceWindow.day": 7,
     "settings.maintenanceWindow.hour": 5,
     "settings.deletionProtectionEnabled": True,
@@ -71,6 +70,7 @@ def assert_instance(described: dict[str, Any]) -> None:
     """Tier, availability, storage, backups, log, addresses, flags, insights, as seed and decisions have them."""
     assert {path: within(described, path) for path in INSTANCE} == INSTANCE
     assert {flag["name"]: flag["value"] for flag in described["settings"]["databaseFlags"]} == FLAGS
+    assert not described["settings"]["insightsConfig"].get("recordClientAddress")
     assert [address["type"] for address in described["ipAddresses"]] == ["PRIVATE"]
     assert ipaddress.ip_address(described["ipAddresses"][0]["ipAddress"]).is_private
     assert described["gceZone"] != described["secondaryGceZone"]
