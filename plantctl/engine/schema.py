@@ -73,13 +73,14 @@ def connect_reading(path: Path) -> sqlite3.Connection:
     """
     with reworded(path):
         if not path.exists() or not path.stat().st_size:
-            db = _open(":memory:")
-            _create(db)
-            return db
+            return _empty()
         log = path.with_name(path.name + "-wal")
         db = _open(f"{path.absolute().as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}")
         try:
             _require_readable(db, path)
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'attempts'").fetchone():
+                db.close()  # a writer is making it at this moment: so far it says nothing
+                return _empty()
             if log.exists():
                 return db
             copy = _open(":memory:")
@@ -92,6 +93,12 @@ def connect_reading(path: Path) -> sqlite3.Connection:
             return copy
         copy.close()  # a writer came while it was copied: what was read may be torn
         return connect_beside(path)
+
+
+def _empty() -> sqlite3.Connection:
+    db = _open(":memory:")
+    _create(db)
+    return db
 
 
 def connect_beside(path: Path) -> sqlite3.Connection:

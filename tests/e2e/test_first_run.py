@@ -43,8 +43,8 @@ def test_all_items_of_both_phases_are_verified(finished: Finished, still: Operat
 def test_the_evidence_quotes_what_was_seen(still: Operator) -> None:
     checklist = still.checklist()
     connect = said(checklist, "database.proxy.connect")
-    assert "server_version: PostgreSQL 1" in connect
-    assert "current_user: plant_app on plant_db" in connect
+    assert "the server is PostgreSQL 1" in connect
+    assert "connected as plant_app on plant_db" in connect
     assert "from inside job plant-ops" in connect
     tls = said(checklist, "database.proxy.tls")
     assert "TLSv1.3 with TLS_" in tls

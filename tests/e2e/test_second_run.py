@@ -7,7 +7,7 @@ import os
 from tests.e2e.conftest import Finished
 from tests.e2e.operator import Operator
 
-USUAL_S, BUSY_S = 3.0, 6.0
+USUAL_S, BUSY_S = 3.0, 20.0
 
 
 def bound_s() -> float:
@@ -45,7 +45,7 @@ def test_a_plan_of_a_finished_plant_is_quick_and_empty(still: Operator) -> None:
     print(f"plan of a finished plant: {done.seconds:.2f} s, load {os.getloadavg()[0]:.1f}")
     assert done.code == 0, done.out
     assert still.writes(since) == []
-    assert done.seconds < (1.5 if bound_s() == USUAL_S else 4.0)
+    assert done.seconds < (1.5 if bound_s() == USUAL_S else BUSY_S)
 
 
 def test_a_verify_looks_anew_and_applies_nothing(still: Operator) -> None:

@@ -325,3 +325,13 @@ def test_export_is_one_document(tmp_path: Path) -> None:
     reader.close()
     assert document["schema_version"] == 1
     assert [len(document[name]) for name in ("bindings", "runs", "entries", "attempts")] == [1, 1, 2, 1]  # type: ignore[arg-type]
+
+
+def test_a_journal_that_is_just_being_made_reads_as_empty(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / schema.FILE_NAME) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
+        reader = Reader.open(tmp_path)
+        assert reader.entries() == []
+        reader.close()
+    db.close()
