@@ -68,7 +68,7 @@ def assert_same_end(operator: Operator, finished: Finished) -> None:
     assert not differ
     with operator.journal() as journal:
         joined = join(operator.wire(), journal)
-        assert not (joined.only_wire or joined.repeated or joined.other)
+        assert (joined.only_wire, joined.repeated, joined.other) == ([], [], [])
         # a kill between the record and the first byte leaves an attempt that was never sent, and so never answered
         open_ones = {f"plantctl/{a.run}/{a.id}" for a in journal.attempts() if a.answered_at is None}
         assert set(joined.only_journal) <= open_ones
