@@ -49,7 +49,7 @@ def test_another_index_of_the_name_is_replaced(plant: Plant) -> None:
 
 def test_a_build_waits_for_an_old_transaction_and_blocks_no_writer(seeded: Plant) -> None:
     """A plain CREATE INDEX would stand in the writer's way here, or fail at once inside a transaction."""
-    writer = "BEGIN; UPDATE plant.agent SET hires_total = 1 WHERE slug = 'assay'; SELECT pg_sleep(1.5); COMMIT"
+    writer = "BEGIN; UPDATE plant.agent SET hires_total = 1 WHERE slug = 'assay'; SELECT pg_sleep(5); COMMIT"
     arguments = [str(seeded.server.binaries / "psql"), *seeded.server.at(seeded.database), "-Xq", "-c", writer]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, cwd="/", **seeded.server.popen) as holder:
         _until(seeded, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
