@@ -43,7 +43,6 @@ INSTANCE = {
     "settings.backupConfiguration.transactionLogRetentionDays": 7,
     "settings.backupConfiguration.backupRetentionSettings.retainedBackups": 7,
     "settings.ipConfiguration.ipv4Enabled": False,
-    "settings.ipConfiguration.privateNetwork": f"projects/{PROJECT}/global/networks/plant-network",
     "settings.ipConfiguration.sslMode": "ENCRYPTED_ONLY",
     "settings.insightsConfig.queryInsightsEnabled": True,
     "settings.insightsConfig.queryStringLength": 1024,
@@ -71,6 +70,8 @@ def assert_instance(described: dict[str, Any]) -> None:
     assert {path: within(described, path) for path in INSTANCE} == INSTANCE
     assert {flag["name"]: flag["value"] for flag in described["settings"]["databaseFlags"]} == FLAGS
     assert not described["settings"]["insightsConfig"].get("recordClientAddress")
+    network = within(described, "settings.ipConfiguration.privateNetwork")
+    assert network.endswith(f"projects/{PROJECT}/global/networks/plant-network"), "as whoever made it wrote it"
     assert [address["type"] for address in described["ipAddresses"]] == ["PRIVATE"]
     assert ipaddress.ip_address(described["ipAddresses"][0]["ipAddress"]).is_private
     assert described["gceZone"] != described["secondaryGceZone"]
