@@ -48,11 +48,11 @@ def test_the_evidence_quotes_what_was_seen(still: Operator) -> None:
     assert "from inside job plant-ops" in connect
     tls = said(checklist, "database.proxy.tls")
     assert "TLSv1.3 with TLS_" in tls
-    assert "plaintext refused:" in tls
+    assert "plaintext is refused:" in tls
     assert "no encryption" in tls
     migrate = said(checklist, "database.init.migrate")
     assert "head 0" in migrate
-    assert "plant_app: CREATE TABLE" in migrate
+    assert "plant_app is refused `CREATE TABLE" in migrate
     assert "permission denied for schema plant" in migrate
     assert "must be owner of table" in migrate
     indexes = said(checklist, "database.init.indexes")
