@@ -56,7 +56,7 @@ def test_the_evidence_quotes_what_was_seen(still: Operator) -> None:
     assert "permission denied for schema plant" in migrate
     assert "must be owner of table" in migrate
     indexes = said(checklist, "database.init.indexes")
-    assert "12 indexes are valid" in indexes
+    assert "12 indexes are there and valid" in indexes
     assert "agent_search" in indexes
     seed = said(checklist, "database.init.seed")
     for count in ("industry: 4 rows", "skill: 34 rows", "agent: 53 rows", "checksum: "):
