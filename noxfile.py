@@ -55,6 +55,7 @@ def rehearsal(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the reference pages; what the documentation says exists: commands, links, error references, checklist."""
     module(session, "tests.reference")
+    module(session, "tests.sandbox_methods")
     pages = ("test_docs.py", "test_reference.py", "test_troubleshooting.py", "model")
     module(session, "pytest", *(f"tests/unit/{page}" for page in pages))
 

@@ -186,6 +186,7 @@ def _tasks(world: World, op: Operation, body: Body, counts: dict[str, int]) -> s
                 counts["cancelledCount"] = 1
                 return "The execution was cancelled."
             counts["failedCount"] += 1
+            # unverified: no recording and no page has these words
             task = f"{body['name'].rsplit('/', 1)[1]}-task{index}"
             return f"Task {task} failed with exit code: {code} and message: The container exited with an error."
     return ""
