@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,14 @@ def closed(tmp_path: Path) -> Path:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every account can reach: also a clone below a closed folder has its wheel copied there."""
+    with tempfile.TemporaryDirectory(prefix="plantctl-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @as_root
@@ -53,9 +63,9 @@ def test_a_folder_that_someone_else_put_there_is_refused(closed: Path, monkeypat
 
 
 @as_root
-def test_a_wheel_below_a_closed_folder_is_copied(closed: Path) -> None:
+def test_a_wheel_below_a_closed_folder_is_copied(closed: Path, reachable: Path) -> None:
     account = Account.current()
-    original = binaries.wheel(account, closed)
+    original = binaries.wheel(account, reachable)
     assert original is not None
     install = closed / "pginstall"
     shutil.copytree(original.folder.parent, install, symlinks=True)
@@ -82,17 +92,17 @@ def test_an_account_reaches_what_its_mode_bits_say(tmp_path: Path) -> None:
     assert not me.reaches(secret, mode=os.R_OK)
 
 
-def test_the_choice_of_binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_of_binaries(tmp_path: Path, reachable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account.current()
     monkeypatch.setenv("PLANTCTL_POSTGRES", "wheel")
-    found = binaries.find(None, account, tmp_path)
+    found = binaries.find(None, account, reachable)
     assert (found.source, found.label) == ("wheel", "POSTGRES_" + found.version.replace(".", "_"))
     monkeypatch.setenv("PLANTCTL_POSTGRES", "oracle")
     with pytest.raises(DataPlaneError, match="system or wheel"):
-        binaries.find(None, account, tmp_path)
+        binaries.find(None, account, reachable)
     monkeypatch.delenv("PLANTCTL_POSTGRES")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert binaries.find(None, account, tmp_path, folders=()).source == "wheel"
+    assert binaries.find(None, account, reachable, folders=()).source == "wheel"
     with pytest.raises(DataPlaneError, match="postgresql-15") as raised:
-        binaries.find("system", account, tmp_path, folders=())
+        binaries.find("system", account, reachable, folders=())
     assert raised.value.reason == "no-binaries"
