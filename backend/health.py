@@ -31,7 +31,7 @@ async def health(request: Request, held: Held) -> dict[str, str]:
     return {"status": "ok", "version": request.app.version, "revision": held.settings.k_revision, "time": now}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses={503: {"description": "Not ready; the same body"}})
 async def ready(request: Request, held: Held, strict: bool = False) -> JSONResponse:
     """200 when the database answers, else 503. Without Redis it is degraded: 200, with `strict` 503."""
     known = getattr(request.app.state, "readiness", None)

@@ -29,7 +29,6 @@ from backend.skills import routes as skills
 VERSION = "0.1.0"
 PREFIX = "/api/v1"
 _GRACE_S = 8  # Cloud Run kills 10 s after SIGTERM; 2 s are left for the pool (backend 2.2)
-_MAX_BODY = 256 * 1024
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,11 +39,10 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan(settings),
         docs_url=None if settings.is_production else "/docs",
         redoc_url=None,
-        max_body_size=_MAX_BODY,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
-    app.include_router(health.router)
+    app.include_router(health.router, responses={"4XX": errors.RESPONSES["4XX"]})
     app.include_router(_api(), prefix=PREFIX, responses=errors.RESPONSES)
     errors.install(app)
     app.add_middleware(Edge, project=settings.google_cloud_project, hops=settings.forwarded_hops)

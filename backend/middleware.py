@@ -1,4 +1,7 @@
-"""The outermost layer, as plain ASGI: request id, access line, security headers, and a problem for what escapes."""
+"""The outermost layer, as plain ASGI: request id, body limit, access line, security headers, problems for what escapes.
+
+The framework's own body limit would answer further out, in plain text and without these headers.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend import logs
@@ -21,6 +25,7 @@ SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+MAX_BODY = 256 * 1024
 _QUIET = frozenset({"/health", "/health/ready"})  # asked every few seconds by probes; told only when they fail
 
 
@@ -45,7 +50,7 @@ class Edge:
         answer = _Answer(send, context)
         started = time.perf_counter()
         try:
-            await self._serve(scope, receive, answer)
+            await self._serve(scope, _limited(headers.get("content-length", ""), receive), answer)
         finally:
             _access(scope, headers, context, answer, time.perf_counter() - started)
             REQUEST.reset(token)
@@ -64,6 +69,22 @@ class Edge:
             if answer.status:
                 raise  # the head is out: only cutting the connection tells the client
             await respond(problem)(scope, receive, answer)
+
+
+def _limited(declared: str, receive: Receive) -> Receive:
+    """Refuses a body that is too large by its declaration, or once it has grown so."""
+    size = int(declared) if declared.isascii() and declared.isdigit() else 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive() if size <= MAX_BODY else {}
+        if message and not declared:
+            size += len(message.get("body", b""))
+        if size > MAX_BODY:
+            raise HTTPException(413, f"a body has {MAX_BODY} bytes at most")  # FastAPI passes its own kind on
+        return message
+
+    return limited
 
 
 class _Answer:

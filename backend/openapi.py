@@ -1,7 +1,9 @@
-"""The OpenAPI document: FastAPI's, with problems in place of its own error bodies."""
+"""The OpenAPI document, with problems as its error bodies. `python -m backend.openapi` writes it to openapi.json."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -40,3 +42,16 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas.pop(unused, None)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def standalone() -> dict[str, Any]:
+    """The document without an environment: it depends on none of its values."""
+    from backend.main import create_app  # which imports this module
+    from backend.settings import Settings
+
+    environment = {"environment": "test", "db_host": "127.0.0.1", "database_password": "none", "db_sslmode": "disable"}
+    return document(create_app(Settings.model_validate(environment)))
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "openapi.json").write_text(json.dumps(standalone(), indent=1, ensure_ascii=False) + "\n")

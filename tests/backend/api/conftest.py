@@ -141,7 +141,8 @@ class _served:  # noqa: N801 - reads as a verb
 
     def __init__(self, settings: Settings) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=2)
+        options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+        config = uvicorn.Config(create_app(settings), timeout_graceful_shutdown=2, **options)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self.socket])), daemon=True)
 
