@@ -23,6 +23,7 @@ OWN = {"target": "sandbox", "impersonate": "", "quota_project": ""}
 
 NAME = r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?"
 SQL_NAME = r"[a-z_][a-z0-9_]{0,62}"
+RUN_NAME = r"[a-z](?:[-a-z0-9]{0,47}[a-z0-9])?"
 EMAIL = r"(?:[^@\s]+@[^@\s]+)?"
 RULES: dict[str, dict[str, Any]] = {
     "target": {"choices": ("sandbox", "gcp")},
@@ -63,6 +64,17 @@ RULES: dict[str, dict[str, Any]] = {
     "backend.repository": {"pattern": NAME},
     "backend.version": {"pattern": r"\w[\w.-]{0,127}"},
     "backend.log_level": {"choices": ("debug", "info", "warning", "error")},
+    "backend.service": {"pattern": RUN_NAME},
+    "backend.cpu": {"choices": ("1", "2", "4", "8")},
+    "backend.memory": {"pattern": r"[1-9][0-9]{0,4}(?:Mi|Gi)"},
+    "backend.min_instances": {"ge": 0, "le": 100},
+    "backend.max_instances": {"ge": 1, "le": 1000},
+    "backend.concurrency": {"ge": 1, "le": 1000},
+    "backend.timeout_s": {"ge": 1, "le": 3600},
+    "backend.port": {"ge": 1, "le": 65535},
+    "backend.processes": {"ge": 1, "le": 16},
+    "backend.worker": {"pattern": RUN_NAME},
+    "backend.worker_instances": {"ge": 1, "le": 100},
 }
 """What a value may be, by key. Patterns match the whole value; sources: the resources' discovery documents."""
 

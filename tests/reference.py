@@ -75,12 +75,24 @@ MEANINGS = {
     "backend.source": "Folder of the backend's Dockerfile, from where plant.toml lies.",
     "backend.log_level": "What the backend logs.",
     "backend.environment": "What the backend calls its environment.",
+    "backend.service": "Cloud Run service.",
+    "backend.cpu": "CPUs of an instance, allocated also between requests.",
+    "backend.memory": "Memory of an instance; 4 CPUs need 2Gi, 8 need 4Gi.",
+    "backend.min_instances": "Instances that the service keeps.",
+    "backend.max_instances": "Instances that it has at most.",
+    "backend.concurrency": "Requests that an instance takes at once.",
+    "backend.timeout_s": "Seconds after which a request is given up.",
+    "backend.port": "Port that the container listens on.",
+    "backend.processes": "Serving processes of an instance: as many as it has CPUs.",
+    "backend.worker": "Cloud Run worker pool that takes from the job queue.",
+    "backend.worker_instances": "Its instances; their number is fixed.",
 }
 
 
 SHAPES = {
     settings.NAME: "lower-case letters, digits and hyphens",
     settings.SQL_NAME: "lower-case letters, digits and underscores",
+    settings.RUN_NAME: "49 lower-case letters, digits and hyphens at most",
     settings.EMAIL: "an e-mail, or empty",
     settings.RULES["quota_project"]["pattern"]: "a project's id, or empty",
     settings.RULES["environment"]["pattern"]: "lower-case letters, digits, hyphens and underscores",
@@ -93,6 +105,7 @@ SHAPES = {
     settings.RULES["network.connector"]["pattern"]: "25 lower-case letters, digits and hyphens at most",
     settings.RULES["database.instance"]["pattern"]: "lower-case letters, digits and hyphens",
     settings.RULES["backend.version"]["pattern"]: "a tag of an image",
+    settings.RULES["backend.memory"]["pattern"]: "an amount in Mi or Gi",
 }
 """What the patterns of the settings mean, in words."""
 

@@ -35,6 +35,8 @@ EXPECT_S = {
     "run.projects.locations.jobs.create": 10.0,
     "run.projects.locations.jobs.patch": 10.0,
     "run.projects.locations.jobs.run": 15.0,
+    "run.projects.locations.services.patch": 45.0,
+    "run.projects.locations.workerPools.patch": 20.0,
 }
 CODES = {
     1: "CANCELLED",

@@ -25,7 +25,9 @@ class Row:
 
     `name`: how the plan calls it. `get`, `create`, `update`: method id and parameters (an empty id: not possible).
     `style` of an update: `mask` (updateMask and only those fields), `body-mask` (the same, with the mask in the body,
-    as IAM wants it), `merge` (only the changed fields), `whole` (the desired body).
+    as IAM wants it), `merge` (only the changed fields), `whole` (the desired body), `laid-over` (updateMask and the
+    outermost fields that change, each as it is live with the desired parts laid over it; for bodies in parts).
+    `unsent`: paths of the live body that such an update leaves out.
     `unsaid`: what Google means by leaving a field out, where that is not false, 0 or empty.
     `echo`: fields of the live body that an update must send back (fingerprint, settingsVersion, etag).
     `marker`: dotted path of the labels, or `description`, or empty for children of something that is ours.
@@ -41,6 +43,7 @@ class Row:
     style: str = "merge"
     unsaid: Params = field(default_factory=dict)
     echo: tuple[str, ...] = ()
+    unsent: tuple[str, ...] = ()
     marker: str = ""
     marker_mutable: bool = True
     create_wrap: str = ""
@@ -154,7 +157,7 @@ class RestResource:
 
         for attempt in range(1, ATTEMPTS + 1):
             sent, mask = self._change(live, body, fields)
-            extra: Params = {"updateMask": mask} if self._row.style == "mask" else {}
+            extra: Params = {"updateMask": mask} if self._row.style in ("mask", "laid-over") else {}
             try:
                 answer = self._gcp.call(method, sent, read_back=changed, **params, **extra)
             except ApiFailure as failure:
@@ -168,13 +171,16 @@ class RestResource:
 
     def _change(self, live: Body, body: Body, fields: tuple[str, ...]) -> tuple[Body, str]:
         sent: Body = copy.deepcopy(body) if self._row.style == "whole" else {}
-        if self._row.style != "whole":
+        mask = ",".join(fields)
+        if self._row.style == "laid-over":
+            sent = laid_over(live, body, fields, unsent=self._row.unsent)
+            mask = ",".join(sent)
+        elif self._row.style != "whole":
             for path in fields:
                 put(sent, path, at(body, path))
         for path in self._row.echo:
             if at(live, path) is not None:
                 put(sent, path, at(live, path))
-        mask = ",".join(fields)
         if self._row.style == "body-mask":
             return {self._row.create_wrap: sent, "updateMask": mask}, mask
         return sent, mask
@@ -231,6 +237,35 @@ class RestResource:
                     hint="run the same command again: it waits on",
                 )
             self._gcp.clock.sleep(self._gcp.target.poll_s[0])
+
+
+def laid_over(live: Body, body: Body, fields: tuple[str, ...], *, unsent: tuple[str, ...] = ()) -> Body:
+    """The outermost live fields that `fields` lie in, with what `body` has at those paths laid over them.
+
+    Objects are merged, and so are lists of one object on either side; every other list is replaced.
+    """
+    sent: Body = {}
+    for path in fields:
+        top = path.split(".")[0]
+        if top not in sent:
+            sent[top] = copy.deepcopy(live.get(top))
+        desired: Body = {}
+        put(desired, path, copy.deepcopy(at(body, path)))
+        sent[top] = _merged(sent[top], desired[top])
+    for path in unsent:
+        *parents, last = path.split(".")
+        inner = at(sent, ".".join(parents))
+        if isinstance(inner, dict):
+            inner.pop(last, None)
+    return sent
+
+
+def _merged(under: Any, over: Any) -> Any:
+    if isinstance(under, dict) and isinstance(over, dict):
+        return {**under, **{key: _merged(under.get(key), value) for key, value in over.items()}}
+    if isinstance(under, list) and isinstance(over, list) and len(under) == len(over) == 1:
+        return [_merged(under[0], over[0])]
+    return over
 
 
 def is_operation(body: Body) -> bool:

@@ -10,6 +10,8 @@ from plantctl.errors import PlantctlError, TargetError
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 LOGIN = "gcloud auth application-default login"
+OWNER = "plantctl"
+"""What the sandbox's owner shows instead of a token."""
 CHARGED = ("billingbudgets.", "serviceusage.")
 """APIs that want a quota project from a person's credentials, which often name none (hazards T17)."""
 
@@ -24,8 +26,9 @@ class GapError(PlantctlError):
 class Target:
     """One place to send requests to.
 
-    `kind` is `sandbox` or `gcp`. `rest` is the sandbox's base URL, empty on gcp. `incarnation` tells one sandbox from
-    the next; empty on gcp. `impersonate`: service account whose token is used; `quota_project` pays for API calls,
+    `kind` is `sandbox` or `gcp`. `rest` is the sandbox's base URL, `proxy` and `ca` the way to the addresses of what it
+    runs and the certificate to check them with; all empty on gcp. `incarnation` tells one sandbox from the next; empty
+    on gcp. `impersonate`: service account whose token is used; `quota_project` pays for API calls,
     empty: whatever the credentials say. `pace`: how many times faster than on Google Cloud operations end here, inf for
     at once. In seconds: `poll_s` shortest and longest wait between two looks at an
     operation; `settle_s` how long a write may stay unseen before it counts as not made (hazards I01);
@@ -36,6 +39,8 @@ class Target:
     project: str
     region: str
     rest: str = ""
+    proxy: str = ""
+    ca: str = ""
     incarnation: str = ""
     impersonate: str = ""
     quota_project: str = ""
@@ -74,8 +79,34 @@ class Target:
             return AuthorizedSession(credentials(self), max_refresh_attempts=1)  # type: ignore[no-untyped-call]
         session = requests.Session()
         session.trust_env = False  # a proxy set for gcloud must not catch plantctl's own calls
-        session.headers["Authorization"] = "Bearer plantctl"
+        session.headers["Authorization"] = f"Bearer {OWNER}"
         return session
+
+    def web(self) -> Any:
+        """A requests session for addresses of what is deployed (`https://...run.app`), not of Google's APIs.
+
+        One a thread; sends no credentials of its own. On the
+        sandbox it dials by the sandbox's proxy, which knows these names, and trusts its CA.
+        """
+        import requests
+
+        session = requests.Session()
+        if self.local:
+            session.trust_env = False
+            session.proxies = {"https": self.proxy}
+            session.verify = self.ca
+        return session
+
+    def identity_token(self, audience: str) -> str:
+        """A token that tells a Cloud Run service who calls, for one address (its `uri`) and an hour at most.
+
+        TargetError (`no-identity-token`) when the credentials cannot make one.
+        """
+        if self.local:
+            return OWNER
+        from plantctl.gcp.identity import identity_token
+
+        return identity_token(self, audience)
 
     def headers(self, method_id: str) -> dict[str, str]:
         """What a method's requests carry besides: who pays, where the API asks and neither settings nor login say."""
@@ -113,12 +144,14 @@ class Target:
 
 
 def sandbox_target(endpoint: Mapping[str, Any], *, project: str, region: str) -> Target:
-    """The target of a running sandbox, from what `sandbox status` says (`rest`, `incarnation`, `speed`)."""
+    """The target of a running sandbox, from what `sandbox status` says (`rest`, `proxy`, `ca`, ...)."""
     return Target(
         kind="sandbox",
         project=project,
         region=region,
         rest=str(endpoint["rest"]).rstrip("/"),
+        proxy=str(endpoint.get("proxy", "")),
+        ca=str(endpoint.get("ca", "")),
         incarnation=str(endpoint.get("incarnation", "")),
         pace=float(str(endpoint.get("speed") or 1).replace("max", "inf")),
         poll_s=(0.05, 0.5),

@@ -47,6 +47,10 @@ TYPED: dict[str, Typed] = {
         ("create", "create_service", "service"), ("patch", "update_service", "service"),
     ),
     **_rows(
+        "run", "run_v2", "WorkerPoolsClient", "run.projects.locations.workerPools",
+        ("create", "create_worker_pool", "worker_pool"), ("patch", "update_worker_pool", "worker_pool"),
+    ),
+    **_rows(
         "secretmanager", "secretmanager_v1", "SecretManagerServiceClient", "secretmanager.projects.secrets",
         ("create", "create_secret", "secret"), ("patch", "update_secret", "secret"),
         ("addVersion", "add_secret_version", "*"),

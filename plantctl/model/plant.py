@@ -59,7 +59,10 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """The image and the jobs made of it. `source` is the folder that holds the Dockerfile."""
+    """The image, and the service, worker pool and jobs made of it. `source` is the folder that holds the Dockerfile.
+
+    Instances are those of the service; `processes` serve in each, `worker_instances` take from the queue.
+    """
 
     image: str = "plant-backend"
     repository: str = "plant"
@@ -67,6 +70,17 @@ class Backend:
     source: str = "."
     log_level: str = "info"
     environment: str = "production"
+    service: str = "plant-backend"
+    cpu: str = "2"
+    memory: str = "4Gi"
+    min_instances: int = 1
+    max_instances: int = 4
+    concurrency: int = 100
+    timeout_s: int = 300
+    port: int = 8000
+    processes: int = 2
+    worker: str = "plant-worker"
+    worker_instances: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from plantctl.desired import database, image, network, project, secrets, storage
+from plantctl.desired import backend, database, image, network, project, secrets, storage
 from plantctl.model.plant import Plant
 from plantctl.model.step import Body
 
@@ -15,6 +15,17 @@ DIGEST = "sha256:" + "d1" * 32
 SOURCE = "023d44cc26289a8172d24f62cc9b89dd96ee2db419d701062296cd45e020ca1c"
 """The digest of tests/steps/source, which the cases of the image's items build."""
 NETWORK: Body = {"ip": "10.33.0.3", "ca": "-----BEGIN CERTIFICATE-----\nQ0E=\n-----END CERTIFICATE-----"}
+
+SERVING: dict[str, dict[str, backend.Known]] = {
+    "values": {
+        "DB_HOST": "10.33.0.3",
+        "DB_CA": str(NETWORK["ca"]),
+        "REDIS_HOST": "10.33.1.4",
+        "REDIS_PORT": "6378",
+    },
+    "versions": dict.fromkeys(backend.SECRETS, "1"),
+}
+"""What the service's environment is made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,5 +88,13 @@ SAMPLES: dict[str, Sample] = {
     "job-migrate": Sample(
         schema=("run", "v2", "GoogleCloudRunV2Job"),
         make=lambda: _job("plant-migrator", "plant_owner", "DATABASE_OWNER_PASSWORD"),
+    ),
+    "service": Sample(
+        schema=("run", "v2", "GoogleCloudRunV2Service"),
+        make=lambda: backend.service(PLANT, image=f"{PLANT.image_name}@{DIGEST}", **SERVING),
+    ),
+    "worker": Sample(
+        schema=("run", "v2", "GoogleCloudRunV2WorkerPool"),
+        make=lambda: backend.worker(PLANT, image=f"{PLANT.image_name}@{DIGEST}", **SERVING),
     ),
 }
