@@ -30,6 +30,11 @@ def entry(body: bytes) -> Entry:
     return Entry(f'"{hashlib.sha256(body).hexdigest()[:20]}"', body)
 
 
+def generation_key(kind: str) -> str:
+    """Where the generation of a kind is counted."""
+    return f"cachegen:{kind}"
+
+
 class Cache:
     """Reads through: Redis, else `build`, which runs once for all who wait for the same key in this process."""
 
@@ -45,7 +50,7 @@ class Cache:
             generation = await self._generation(kind)
             digest = hashlib.sha256(key.encode()).hexdigest()[:32]
             name = f"cache:v1:{kind}:{generation}:{digest}"
-            found = await self.store.ask(self.store.client.get(name))
+            found = await self.store.ask(self.store.client.get(name), "GET")
         except RedisDown:
             self.misses += 1
             return await self._once(f"{kind}:{key}", build, None)
@@ -60,7 +65,7 @@ class Cache:
         """Makes all entries of a kind old. Called after the commit; the outbox repeats it when this fails."""
         self._generations.pop(kind, None)
         try:
-            generation = int(await self.store.ask(self.store.client.incr(f"cachegen:{kind}")))
+            generation = int(await self.store.ask(self.store.client.incr(generation_key(kind)), "INCR"))
         except RedisDown:
             return
         self._generations[kind] = (generation, time.monotonic())
@@ -69,7 +74,7 @@ class Cache:
         known = self._generations.get(kind)
         if known is not None and time.monotonic() - known[1] < _GENERATION_S:
             return known[0]
-        value = await self.store.ask(self.store.client.get(f"cachegen:{kind}"))
+        value = await self.store.ask(self.store.client.get(generation_key(kind)), "GET")
         generation = int(value or 0)
         self._generations[kind] = (generation, time.monotonic())
         return generation
@@ -87,5 +92,6 @@ class Cache:
         if name is not None:
             ttl = int(TTL_S * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads expiry, no secret
             with suppress(RedisDown):
-                await self.store.ask(self.store.client.set(name, made.etag.encode() + b"\n" + made.body, ex=ttl))
+                value = made.etag.encode() + b"\n" + made.body
+                await self.store.ask(self.store.client.set(name, value, ex=ttl), "SET")
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from backend.security.passwords import Passwords
 from backend.security.sessions import Sessions
 from backend.security.tokens import Tokens
 from backend.settings import Settings
+from backend.stats import Stats
+from backend.trace_export import Traces
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,24 @@ class State(TypedDict):
     resources: Resources
 
 
-def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
-    """The lifespan of an application: opened in order, closed in reverse within two seconds."""
+def lifespan(settings: Settings, traces: Traces) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    """The lifespan of an application: opened in order, closed within two seconds (Cloud Run kills then)."""
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[State]:
         database = Database(await create_pool(settings))
         store = Store(create_client(settings))
+        held = assemble(settings, database, store)
+        traces.open()
+        stats = Stats(database=database, store=store, cache=held.cache, limiter=held.limiter, traces=traces)
+        told = asyncio.create_task(stats.run())
         try:
-            yield {"resources": assemble(settings, database, store)}
+            yield {"resources": held}
         finally:
-            await store.close()
-            await database.close()
+            told.cancel()
+            await asyncio.gather(told, return_exceptions=True)
+            await asyncio.gather(traces.close(), store.close(), database.close())
+            stats.write({})  # what happened since the last line, when nothing can be asked any more
 
     return run
 

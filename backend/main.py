@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from backend import errors, health
+from backend import errors, health, portal_files
 from backend.admin import routes as admin
 from backend.agents import routes as agents
 from backend.api_keys import routes as api_keys
@@ -25,6 +25,7 @@ from backend.middleware import Edge
 from backend.openapi import document
 from backend.settings import Settings
 from backend.skills import routes as skills
+from backend.trace_export import Traces
 
 VERSION = "0.1.0"
 PREFIX = "/api/v1"
@@ -33,10 +34,12 @@ _GRACE_S = 8  # Cloud Run kills 10 s after SIGTERM; 2 s are left for the pool (b
 
 def create_app(settings: Settings) -> FastAPI:
     """Builds the application. Its stores are connected to on first use, so that it starts without them."""
+    traces = Traces(settings)
     app = FastAPI(
         title="Plant",
         version=VERSION,
-        lifespan=lifespan(settings),
+        lifespan=lifespan(settings, traces),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `backend.tracing` says why
         docs_url=None if settings.is_production else "/docs",
         redoc_url=None,
         generate_unique_id_function=_operation_id,
@@ -45,7 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router, responses={"4XX": errors.RESPONSES["4XX"]})
     app.include_router(_api(), prefix=PREFIX, responses=errors.RESPONSES)
     errors.install(app)
-    app.add_middleware(Edge, project=settings.google_cloud_project, hops=settings.forwarded_hops)
+    if not settings.is_production:
+        portal_files.install(app)
+    app.add_middleware(Edge, project=settings.google_cloud_project, hops=settings.forwarded_hops, traces=traces)
     setattr(app, "openapi", lambda: document(app))  # noqa: B010 - FastAPI's documented way, which mypy refuses
     return app
 

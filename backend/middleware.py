@@ -6,16 +6,18 @@ The framework's own body limit would answer further out, in plain text and witho
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend import logs
-from backend.context import REQUEST, RequestContext, request_id, trace_fields
+from backend import logs, tracing
+from backend.context import REQUEST, RequestContext, parent_of, request_id, trace_fields
 from backend.errors import Problem, problem_of, respond
 from backend.failures import message_of, reason_of
+from backend.trace_export import Traces
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -26,14 +28,18 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 MAX_BODY = 256 * 1024
-_QUIET = frozenset({"/health", "/health/ready"})  # asked every few seconds by probes; told only when they fail
+_RAW_HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in (SECURITY_HEADERS | {"Cache-Control": "private, no-store"}).items()
+]
+_QUIET = frozenset({"/health", "/health/ready"})  # probes ask every few seconds; told only when they fail, never traced
 
 
 class Edge:
     """Wraps the application. `project` names the traces; `hops` is how many proxies append to X-Forwarded-For."""
 
-    def __init__(self, app: ASGIApp, project: str, hops: int) -> None:
-        self.app, self.project, self.hops = app, project, hops
+    def __init__(self, app: ASGIApp, project: str, hops: int, traces: Traces) -> None:
+        self.app, self.project, self.hops, self.traces = app, project, hops, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; other scopes pass through."""
@@ -41,19 +47,32 @@ class Edge:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        context = RequestContext(
-            request_id(headers.get("x-request-id", "")),
-            client_ip(headers.get("x-forwarded-for", ""), scope.get("client"), self.hops),
-            trace_fields(headers.get("traceparent", ""), self.project),
-        )
-        token = REQUEST.set(context)
+        context, span = self._begin(scope, headers)
+        tokens = REQUEST.set(context), tracing.OPEN.set(span)
         answer = _Answer(send, context)
         started = time.perf_counter()
         try:
             await self._serve(scope, _limited(headers.get("content-length", ""), receive), answer)
         finally:
-            _access(scope, headers, context, answer, time.perf_counter() - started)
-            REQUEST.reset(token)
+            _access(scope, context, answer, time.perf_counter() - started)
+            REQUEST.reset(tokens[0])
+            tracing.OPEN.reset(tokens[1])
+            if span is not None:
+                tracing.end(span, context.route, answer.status or 499, context.account_id)
+
+    def _begin(self, scope: Scope, headers: Headers) -> tuple[RequestContext, tracing.Open | None]:
+        parent = parent_of(headers.get("traceparent", ""))
+        tracer = None if scope["path"] in _QUIET else self.traces.tracer
+        span = tracing.begin(tracer, scope["method"], scope["path"], parent)
+        context = RequestContext(
+            request_id(headers.get("x-request-id", "")),
+            client_ip(headers.get("x-forwarded-for", ""), scope.get("client"), self.hops),
+            trace_fields(span.parent if span else parent, self.project),
+            method=scope["method"],
+            path=scope["path"],
+            agent=headers.get("user-agent", "")[:200],
+        )
+        return context, span
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
@@ -62,7 +81,7 @@ class Edge:
             problem = problem_of(error)
             if problem is None:
                 words = f"{type(error).__name__} in {scope['method']} {scope['path']}"
-                logs.emit("ERROR", words, **logs.error_fields(error))
+                logs.emit("ERROR", words, **logs.error_fields(error, status=500))
                 problem = Problem(500, "internal", "an unexpected error; it has been reported")
             elif problem.status >= 500:
                 logs.emit("WARNING", message_of(error), reason=reason_of(error), problem=problem.kind)
@@ -88,7 +107,7 @@ def _limited(declared: str, receive: Receive) -> Receive:
 
 
 class _Answer:
-    """Passes messages on, with the headers that every answer carries."""
+    """Passes messages on, with the headers that every answer carries unless it says otherwise itself."""
 
     def __init__(self, send: Send, context: RequestContext) -> None:
         self.send, self.context = send, context
@@ -97,14 +116,21 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in (SECURITY_HEADERS | self.context.headers).items():
-                headers.setdefault(name, value)
-            headers.setdefault("Cache-Control", "private, no-store")
-            headers["X-Request-Id"] = self.context.request_id
+            message["headers"] = [*self._completed(message["headers"])]
         elif message["type"] == "http.response.body":
             self.size += len(message.get("body", b""))
         await self.send(message)
+
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        given = set()
+        for name, value in headers:
+            given.add(name.lower())
+            yield name, value
+        ours = [(name.lower().encode(), value.encode()) for name, value in self.context.headers.items()]
+        yield from (header for header in ours if header[0] not in given)
+        given.update(name for name, _ in ours)
+        yield from (header for header in _RAW_HEADERS if header[0] not in given)
+        yield b"x-request-id", self.context.request_id.encode()
 
 
 def client_ip(forwarded: str, peer: tuple[str, int] | None, hops: int) -> str:
@@ -115,21 +141,21 @@ def client_ip(forwarded: str, peer: tuple[str, int] | None, hops: int) -> str:
     return peer[0] if peer else ""
 
 
-def _access(scope: Scope, headers: Headers, context: RequestContext, answer: _Answer, seconds: float) -> None:
+def _access(scope: Scope, context: RequestContext, answer: _Answer, seconds: float) -> None:
     """The line that Cloud Logging shows as a request (LogEntry.httpRequest). The query stays out: it may hold words."""
     status = answer.status or 499
-    if scope["path"] in _QUIET and status < 500:
+    if context.path in _QUIET and status < 500:
         return
     request: dict[str, Any] = {
-        "requestMethod": scope["method"],
-        "requestUrl": scope["path"],
+        "requestMethod": context.method,
+        "requestUrl": context.path,
         "status": status,
         "responseSize": str(answer.size),
         "latency": f"{seconds:.6f}s",
-        "userAgent": headers.get("user-agent", "")[:200],
+        "userAgent": context.agent,
         "remoteIp": context.ip,
         "protocol": f"HTTP/{scope['http_version']}",
     }
     severity = "ERROR" if status == 500 else "WARNING" if status > 500 else "INFO"
     fields = {"route": context.route} | ({"account_id": context.account_id} if context.account_id else {})
-    logs.emit(severity, f"{scope['method']} {scope['path']} {status}", httpRequest=request, **fields)
+    logs.emit(severity, f"{context.method} {context.path} {status}", httpRequest=request, **fields)

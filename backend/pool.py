@@ -11,27 +11,36 @@ import asyncpg
 
 from backend.database import Connection, Pool
 from backend.errors import problem_of, unavailable
+from backend.tracing import span
 
 T = TypeVar("T")
 _ACQUIRE_S = 1.0
 _CLOSE_S = 1.5
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError, ConnectionError)
+_SYSTEM = "postgresql"
 
 
 class Database:
-    """Wraps asyncpg's pool; nothing here knows SQL."""
+    """Wraps asyncpg's pool; nothing here knows SQL. `waits` counts requests that found every connection in use."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
+        self.waits = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Every connection that there may be is in use."""
+        return bool(self.pool.get_idle_size() == 0 and self.pool.get_size() >= self.pool.get_max_size())
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside a transaction. Raises Problem 503 when none is free within a second."""
+        self.waits += self.is_full
         try:
-            connection = await self.pool.acquire(timeout=_ACQUIRE_S)
+            with span("pool acquire", _SYSTEM, "acquire"):
+                connection = await self.pool.acquire(timeout=_ACQUIRE_S)
         except TimeoutError:
-            full = self.pool.get_idle_size() == 0 and self.pool.get_size() >= self.pool.get_max_size()
-            raise unavailable("pool-exhausted" if full else "database-unavailable") from None
+            raise unavailable("pool-exhausted" if self.is_full else "database-unavailable") from None
         try:
             yield connection
         except asyncpg.ReadOnlySQLTransactionError:
@@ -43,24 +52,24 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection in a transaction, which an exception undoes."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            with span("database transaction", _SYSTEM, "transaction"):
+                async with connection.transaction():
+                    yield connection
 
     async def read(self, query: Callable[[Connection], Awaitable[T]]) -> T:
         """Runs a read; when its connection turns out to be lost, once more on another one."""
         try:
-            async with self.connection() as connection:
-                return await query(connection)
-        except (
-            asyncpg.PostgresConnectionError,
-            asyncpg.AdminShutdownError,
-            ConnectionError,
-            asyncpg.InterfaceError,
-        ) as e:
-            if problem_of(e) is None:
+            return await self._read(query)
+        except _LOST as error:
+            if problem_of(error) is None:
                 raise
+        return await self._read(query)
+
+    async def _read(self, query: Callable[[Connection], Awaitable[T]]) -> T:
         async with self.connection() as connection:
-            return await query(connection)
+            with span("database read", _SYSTEM, "read"):
+                return await query(connection)
 
     async def close(self) -> None:
         """Closes within a second and a half, or cuts."""

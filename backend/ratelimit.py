@@ -85,7 +85,7 @@ class Limiter:
         key = f"rate_limit:{user}:{endpoint}"
         arguments = [limit, _SLOT_MS, WINDOW_S * 1000 // _SLOT_MS]
         try:
-            allowed, used, wait = await self.store.ask(self._script(keys=[key], args=arguments))
+            allowed, used, wait = await self.store.ask(self._script(keys=[key], args=arguments), "EVALSHA")
         except RedisDown:
             if strict:
                 return self._here(key, limit)

@@ -16,8 +16,9 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
 from backend.settings import Settings
+from backend.tracing import span
 
-_CONNECTIONS = 8
+CONNECTIONS = 8
 _TIMEOUT_S = 0.5
 _PAUSE_S = 0.5
 
@@ -34,14 +35,15 @@ class Store:
         self.failures = 0
         self._closed_until = 0.0
 
-    async def ask(self, operation: Awaitable[Any]) -> Any:
-        """The operation's answer. Raises RedisDown."""
+    async def ask(self, operation: Awaitable[Any], name: str = "command") -> Any:
+        """The operation's answer; `name` is Redis's word for it. Raises RedisDown."""
         if time.monotonic() < self._closed_until:
             if hasattr(operation, "close"):
                 operation.close()  # a coroutine that is never awaited would warn
             raise RedisDown
         try:
-            return await operation
+            with span(f"redis {name}", "redis", name):
+                return await operation
         except (RedisError, OSError, TimeoutError) as error:
             self.failures += 1
             self._closed_until = time.monotonic() + _PAUSE_S
@@ -71,6 +73,6 @@ def create_client(settings: Settings, **overrides: object) -> Any:
         arguments |= {"ssl_ca_data": settings.redis_ca_pem() or None, "ssl_check_hostname": False}
         arguments |= {"ssl_min_version": ssl.TLSVersion.TLSv1_2}
     pool = BlockingConnectionPool(
-        max_connections=_CONNECTIONS, timeout=_TIMEOUT_S, connection_class=kind, **(arguments | overrides)
+        max_connections=CONNECTIONS, timeout=_TIMEOUT_S, connection_class=kind, **(arguments | overrides)
     )
     return Redis.from_pool(pool)

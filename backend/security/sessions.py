@@ -54,7 +54,7 @@ class Sessions:
         pipeline = self.store.client.pipeline(transaction=True)
         pipeline.hset(key, mapping={"account": str(account_id), "secret": _digest(secret)})
         pipeline.expire(key, TTL_S)
-        await self._ask(pipeline.execute())
+        await self._ask(pipeline.execute(), "HSET")
         return Session(session_id, account_id, f"{session_id}.{secret}")
 
     async def renew(self, refresh_token: str) -> Session:
@@ -62,7 +62,7 @@ class Sessions:
         session_id, secret = _parts(refresh_token)
         fresh = secrets.token_urlsafe(32)
         arguments = [_digest(secret), _digest(fresh), TTL_S]
-        answer = (await self._ask(self._rotate(keys=[f"session:{session_id}"], args=arguments))).decode()
+        answer = (await self._ask(self._rotate(keys=[f"session:{session_id}"], args=arguments), "EVALSHA")).decode()
         if answer == "reused":
             raise ReusedError(session_id)
         if answer == "gone":
@@ -71,11 +71,11 @@ class Sessions:
 
     async def end(self, session_id: str) -> None:
         """Ends a session; one that is gone already is fine."""
-        await self._ask(self.store.client.delete(f"session:{session_id}"))
+        await self._ask(self.store.client.delete(f"session:{session_id}"), "DEL")
 
-    async def _ask(self, operation: Any) -> Any:
+    async def _ask(self, operation: Any, name: str) -> Any:
         try:
-            return await self.store.ask(operation)
+            return await self.store.ask(operation, name)
         except RedisDown:
             raise unavailable("sessions-unavailable") from None
 

@@ -22,6 +22,9 @@ ASKED = (
     "pyjwt",
     "argon2-cffi",
     "python-multipart",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "requests",
 )
 
 

@@ -43,7 +43,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "grpc": ("plantctl/gcp", "plantctl/sandbox"),
     "grpc_status": ("plantctl/gcp", "plantctl/sandbox"),
     "proto": ("plantctl/gcp", "plantctl/sandbox"),
-    "requests": ("plantctl/gcp",),
+    "requests": ("plantctl/gcp", "backend/trace_export"),
     "urllib3": ("plantctl/gcp",),
     "pydantic": ("plantctl/settings", "backend"),
     "pydantic_settings": ("backend",),
@@ -59,6 +59,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "fastapi": ("backend",),
     "jwt": ("backend",),
     "starlette": ("backend",),
+    "opentelemetry": ("backend",),
     "sqlalchemy": ("backend",),
     "alembic": ("backend",),
 }
