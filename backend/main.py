@@ -18,6 +18,7 @@ from backend.deps import limit
 from backend.hires import routes as hires
 from backend.industries import routes as industries
 from backend.job_roles import routes as job_roles
+from backend.jobs import routes as jobs
 from backend.lifespan import lifespan
 from backend.listings import routes as listings
 from backend.me import routes as me
@@ -63,7 +64,7 @@ def _api() -> APIRouter:
     partners = (listings.router, hires.partner, api_keys.router)
     for router in (*everybody, *customers, *partners):
         api.include_router(router)
-    for router in (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router):
+    for router in (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router, jobs.admin):
         api.include_router(router, prefix="/admin")
     return api
 
