@@ -89,7 +89,7 @@ class Console:
     def _state(self, params: dict[str, str], _: dict[str, Any]) -> Any:
         world = self._app.world
         prefix = params.get("prefix", "")
-        hidden = ("operation/", "counter/", "sandbox/", "storage-owner/")
+        hidden = ("operation/", "counter/", "sandbox/", "storage-owner/", "monitoring-series/")
         resources = [
             {"key": key, "body": _without_secrets(body)}
             for key, body in world.store.list(prefix)

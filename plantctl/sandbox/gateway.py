@@ -68,10 +68,7 @@ class Gateway:
         """The answer to a request, with its entry in the wire log."""
         match = self.catalog.resolve(request.api, request.verb, request.path)
         if match is None:
-            entry = self._entry(request, "", f"{request.api}/{request.path}", mutating=request.verb != "GET")
-            reply = _error(request.api, unimplemented(f"{request.verb} /{request.api}/{request.path}"))
-            self.wire.end(entry, reply.status)
-            return reply
+            return self.refuse(request, unimplemented(f"{request.verb} /{request.api}/{request.path}"))
         pairs = parse_qsl(request.query, keep_blank_values=True)
         loose = {**dict(pairs), **match.params}
         try:
@@ -96,6 +93,13 @@ class Gateway:
             reply = self._struck_after(strikes, answered, request.api)
         fault = " + ".join(s.text for s in strikes.values()) or None
         self.wire.end(entry, None if reply.cut == -1 else reply.status, fault)
+        return reply
+
+    def refuse(self, request: Request, error: ApiError) -> Reply:
+        """The answer to a request that is about no known method, with its entry in the wire log."""
+        entry = self._entry(request, "", f"{request.api}/{request.path}", mutating=request.verb != "GET")
+        reply = _error(request.api, error)
+        self.wire.end(entry, reply.status)
         return reply
 
     def _entry(self, request: Request, method_id: str, resource: str, *, mutating: bool) -> Entry:

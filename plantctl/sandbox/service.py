@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from plantctl.sandbox import errors
 from plantctl.sandbox.clock import SandboxClock
+from plantctl.sandbox.meters import Meters
 from plantctl.sandbox.store import Body as Body
 from plantctl.sandbox.store import Store
 
@@ -47,6 +48,7 @@ class World:
     state: Path
     plane: DataPlane | None = None
     incarnation: str = ""
+    meters: Meters = field(default_factory=Meters)
     hooks: dict[str, Callable[..., Any]] = field(default_factory=dict)
     listeners: dict[str, list[Listener]] = field(default_factory=dict)
 
@@ -196,7 +198,9 @@ class Service:
         """Register `listener(world, **facts)` for an event.
 
         Events: `project-created` (project, origin: reset or api), `project-deleted` (project), `api-enabled` (project,
-        api: host name), `clock-advanced` (seconds), `reset` (no facts; the store is empty, the data plane stopped).
+        api: host name), `clock-advanced` (seconds), `reset` (no facts; the store is empty, the data plane stopped),
+        `started` (no facts; the ports answer), `request-served` (project, location, service, revision, status,
+        latency_s; one a request to a Cloud Run service, in batches within one transaction).
         """
 
         def register(listener: Listener) -> Listener:
