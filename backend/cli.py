@@ -1,4 +1,4 @@
-"""Entry points of the image: `python -m backend migrate|seed|indexes|check|check-config|serve`."""
+"""Entry points of the image: `python -m backend migrate|seed|indexes|check|check-config|serve|worker`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backend.checks.fact import Look, run
 from backend.checks.rights import check_rights
 from backend.database import session
 from backend.failures import message_of, reason_of
-from backend.settings import ConfigurationError, Settings, load, load_serving
+from backend.settings import ConfigurationError, Settings, load, load_serving, load_working
 
 OK, FAILED, CONFIGURATION = 0, 1, 3
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one entry point. Gives 0 ok, 1 failed check or job, 3 configuration; usage errors leave with 2."""
     options = _parser().parse_args(arguments)
     try:
-        settings = load_serving() if options.serving else load()
+        settings = load_serving() if options.serving else load_working() if options.working else load()
     except ConfigurationError as error:
         for problem in error.problems:
             logs.emit("ERROR", problem, command=options.command, ok=False, reason="configuration")
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, action: Callable[[Settings, argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words, description=words)
-        command.set_defaults(action=action, serving=False)
+        command.set_defaults(action=action, serving=False, working=False)
         return command
 
     migrate = add("migrate", _migrate, "Upgrade schema plant (as its owner).")
@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("what", choices=[*LOOKS, "all"])
     config = add("check-config", _check_config, "Check the environment; prints names, no values.")
     config.add_argument("--serving", action="store_true", help="also what serving needs: Redis and the secrets")
+    config.add_argument("--working", action="store_true", help="also what a worker needs: Redis")
     add("serve", _serve, "Serve HTTP on 0.0.0.0:$PORT.").set_defaults(serving=True)
+    add("worker", _worker, "Carry out jobs; /health on 0.0.0.0:$PORT.").set_defaults(working=True)
     return parser
 
 
@@ -163,4 +165,11 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from backend.main import serve
 
     serve(settings)
+    return OK
+
+
+def _worker(settings: Settings, options: argparse.Namespace) -> int:
+    from backend.worker import work
+
+    asyncio.run(work(settings))
     return OK

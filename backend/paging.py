@@ -54,5 +54,13 @@ def typed(values: list[Any] | None, *kinds: Any) -> list[Any]:
         raise _bad() from None
 
 
+def bigint(text: str) -> int:
+    """A key of eight bytes, for `typed`. Raises ValueError."""
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise ValueError
+    return value
+
+
 def _bad() -> Problem:
     return Problem(400, "cursor", "the cursor does not belong to this list; begin again without one")

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     google_cloud_project: str = ""
     trace_sample_rate: float = Field(default=0.1, ge=0, le=1)
     otlp_endpoint: str = ""
+    job_idle_s: float = Field(default=3, ge=0.3, le=60)
+    job_retry_s: float = Field(default=2, gt=0, le=60)
 
     k_service: str = "plant-backend"
     k_revision: str = ""
@@ -139,12 +141,15 @@ class Settings(BaseSettings):
         """What keeps this environment from serving, as `FIELD: what is wrong` without any value."""
         problems = [*_unreadable("JWT_SECRET_KEY", signing_keys, self.jwt_secret_key)]
         problems += _unreadable("API_KEYS", service_keys, self.api_keys)
-        if self.redis_ca or self.redis_ca_file:
-            problems += self._redis_ca_problems()
+        if self.is_production and any(is_weak(line) for line in self.jwt_secret_key.get_secret_value().splitlines()):
+            problems.append("JWT_SECRET_KEY: a production key is random")
+        return problems + self.working_problems()
+
+    def working_problems(self) -> list[str]:
+        """The same for a worker, which signs nothing and knows no API key."""
+        problems = self._redis_ca_problems() if self.redis_ca or self.redis_ca_file else []
         if not self.is_production:
             return problems
-        if any(is_weak(line) for line in self.jwt_secret_key.get_secret_value().splitlines()):
-            problems.append("JWT_SECRET_KEY: a production key is random")
         if not self.redis_host:
             problems.append("REDIS_HOST: set it, or REDIS_URL")
         if not self.uses_redis_tls:
@@ -235,8 +240,17 @@ def _unreadable(field: str, parse: Callable[[str], object], secret: SecretStr) -
 
 def load_serving() -> Settings:
     """Like `load`, with what a serving process needs on top. Raises ConfigurationError in the same way."""
+    return _without(Settings.serving_problems)
+
+
+def load_working() -> Settings:
+    """Like `load`, with what a worker needs on top. Raises ConfigurationError in the same way."""
+    return _without(Settings.working_problems)
+
+
+def _without(problems_of: Callable[[Settings], list[str]]) -> Settings:
     settings = load()
-    problems = settings.serving_problems()
+    problems = problems_of(settings)
     if problems:
         raise ConfigurationError(problems)
     return settings

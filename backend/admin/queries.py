@@ -26,17 +26,10 @@ async def fetch_events(
 ) -> Page[AuditEvent]:
     """Audit events, newest first."""
     digest = paging.digest("audit", entity, entity_id, action)
-    (last,) = paging.typed(paging.unpack(cursor, 1, digest), _bigint)
+    (last,) = paging.typed(paging.unpack(cursor, 1, digest), paging.bigint)
     rows = await connection.fetch(_EVENTS, entity, entity_id, action, last, limit + 1)
     following = None
     if len(rows) > limit:
         rows = rows[:limit]
         following = paging.pack([rows[-1]["id"]], digest)
     return Page[AuditEvent](items=[AuditEvent(**row) for row in rows], next_cursor=following)
-
-
-def _bigint(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**63:
-        raise ValueError
-    return value

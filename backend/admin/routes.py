@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from backend import audit
+from backend import audit, outbox
 from backend.admin import queries
 from backend.admin.models import AuditEvent, ReviewQueue
 from backend.answers import CATALOGUE
@@ -57,4 +57,5 @@ async def purge_cache(caller: Operator, db: Db, cache: Cached) -> None:
     """Makes every cached answer of the catalogue old."""
     async with db.transaction() as connection:
         await audit.record(connection, caller, "cache.purge", "cache", CATALOGUE)
+        await outbox.bump(connection, CATALOGUE)
     await cache.bump(CATALOGUE)

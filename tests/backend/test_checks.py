@@ -62,7 +62,7 @@ def test_a_client_that_verifies_nothing_fails_the_look(shared: Plant) -> None:
 
 def test_schema_and_revision(plant: Plant) -> None:
     seen = facts(plant.good("check", "schema", user="plant_app"))
-    assert seen["revision"]["current"] == seen["revision"]["head"] == "0009"
+    assert seen["revision"]["current"] == seen["revision"]["head"] == "0010"
     assert seen["tables"]["value"] == 18
     plant.sql("UPDATE plant.alembic_version SET version_num = '0003'")
     code, lines = plant.run("check", "schema", user="plant_app")

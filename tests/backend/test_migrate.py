@@ -21,7 +21,7 @@ HIRE = (
     "INSERT INTO plant.hire (customer_id, agent_id, price_minor, currency, state, trial_ends_at) "
     "SELECT made.id, a.id, 1, 'INR',"
 )
-REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+REVISIONS = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"]
 
 
 def test_a_second_run_applies_nothing(empty: Plant) -> None:

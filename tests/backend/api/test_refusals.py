@@ -85,7 +85,8 @@ def things(api: Api) -> dict[str, str]:
         f"VALUES ('{hire}', 'x', 'document', 'x', 1, sha256('x')) RETURNING id"
     ).splitlines()[0]
     key = api.call("POST", "/partner/api-keys", "pia", json=BODIES["create_api_key"]).json()["id"]
-    return {"agent_id": agent, "hire_id": hire, "deliverable_id": deliverable, "key_id": key, "slug": "copywriting"}
+    found = {"agent_id": agent, "hire_id": hire, "deliverable_id": deliverable, "key_id": key}
+    return found | {"slug": "copywriting", "job_id": "1"}
 
 
 def attempt(api: Api, method: str, path: str, operation: str, who: str, things: dict[str, str]) -> tuple[int, str]:
