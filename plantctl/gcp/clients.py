@@ -1,4 +1,4 @@
-"""Carries a call by method id: discovery documents for most APIs, Google's typed clients for Run and Secret Manager.
+"""Carries a call by method id: discovery documents for most APIs, Google's typed clients for the writes of some.
 
 Clients are built on first use and kept; every Google import is inside a function, so that help and status stay quick.
 """
@@ -90,26 +90,39 @@ class Clients:
 
         row = TYPED[method_id]
         client, session = self._once(("typed", row.library, row.client), lambda: self._typed(row))
+        request_type = getattr(importlib.import_module(f"google.cloud.{row.library}"), row.request)
+        fields = request_type.pb(request_type())
         given: Body = dict(params)
         if row.field == "*":
             given |= body or {}
         elif row.field:
-            given[row.field] = {**(body or {}), **({"name": given.pop("name")} if "name" in given else {})}
-        request_type = getattr(importlib.import_module(f"google.cloud.{row.library}"), row.request)
-        request = request_type(json_format.ParseDict(given, request_type.pb(request_type())))
+            # an update names its resource in the body; where the request has a `name` of its own, that is the parent
+            inside = "name" in given and "name" not in fields.DESCRIPTOR.fields_by_name
+            given[row.field] = {**(body or {}), **({"name": given.pop("name")} if inside else {})}
+        request = request_type(json_format.ParseDict(given, fields))
+        # below the client's wrappers: one send, no retry of theirs, no paging, no operation future
+        send = getattr(client.transport, row.rpc)
+        routing = _routing(given, row.field)
+        if session is None:
+            answered = send(request, timeout=TIMEOUT_S, metadata=routing)
+            return dict(json_format.MessageToDict(type(answered).pb(answered)))
         try:
-            # below the client's wrappers: one send, no retry of theirs, no paging, no operation future
-            getattr(client.transport, row.rpc)(request, timeout=TIMEOUT_S, metadata=_routing(given, row.field))
+            send(request, timeout=TIMEOUT_S, metadata=routing)
         except json_format.ParseError:
             # the write is done, and its answer is JSON (the transport looked): newer than the library, no failure
             if not session.content:
                 raise
         return decode(session.content)
 
-    def _typed(self, row: Typed) -> tuple[Any, GapicSession]:
+    def _typed(self, row: Typed) -> tuple[Any, GapicSession | None]:
+        """The client, and the session that keeps its last answer; none for gRPC, whose answers are no JSON."""
         from google.auth.credentials import AnonymousCredentials
 
         kind = getattr(importlib.import_module(f"google.cloud.{row.library}"), row.client)
+        if row.transport == "grpc":
+            host = f"{row.api}.googleapis.com"
+            channel = self._once(("channel", host), lambda: self._transport.channel(host))
+            return kind(transport=kind.get_transport_class("grpc")(channel=channel)), None
         official = f"https://{row.api}.googleapis.com"
         root = self._target.root_url(row.api, official).rstrip("/")
         # credentials are the session's: the client's own would build a second, retrying session

@@ -71,8 +71,10 @@ _CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "dns.changes": ("create",),  # deletions must equal what is there
         _ACCOUNTS: ("setIamPolicy",),
         "monitoring.projects.dashboards": ("patch",),
+        _REDIS: ("upgrade",),  # to a version: refused where it is there already
         f"{_RUN}.jobs": ("setIamPolicy",),
         f"{_RUN}.services": ("setIamPolicy",),
+        f"{_RUN}.workerPools": ("setIamPolicy",),
         _SECRETS: ("setIamPolicy",),
         "sql.instances": ("patch", "update", "failover"),
         "storage.buckets": ("setIamPolicy",),
@@ -89,9 +91,9 @@ _CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
         "logging.projects.locations.buckets": ("patch", "undelete"),
         "logging.projects.metrics": ("update",),
         "logging.projects.sinks": ("patch", "update"),
-        "monitoring.projects.alertPolicies": ("patch",),
-        "monitoring.projects.notificationChannels": ("patch",),
-        "monitoring.projects.uptimeCheckConfigs": ("patch",),
+        "monitoring.projects.alertPolicies": ("patch", "delete"),
+        "monitoring.projects.notificationChannels": ("patch", "delete"),
+        "monitoring.projects.uptimeCheckConfigs": ("patch", "delete"),
         _REDIS: ("patch", "export"),
         f"{_RUN}.jobs": ("patch",),
         f"{_RUN}.jobs.executions": ("cancel",),

@@ -26,11 +26,11 @@ class GapError(PlantctlError):
 class Target:
     """One place to send requests to.
 
-    `kind` is `sandbox` or `gcp`. `rest` is the sandbox's base URL, `proxy` and `ca` the way to the addresses of what it
-    runs and the certificate to check them with; all empty on gcp. `incarnation` tells one sandbox from the next; empty
-    on gcp. `impersonate`: service account whose token is used; `quota_project` pays for API calls,
-    empty: whatever the credentials say. `pace`: how many times faster than on Google Cloud operations end here, inf for
-    at once. In seconds: `poll_s` shortest and longest wait between two looks at an
+    `kind` is `sandbox` or `gcp`. `rest` is the sandbox's base URL, `grpc` where it listens for gRPC, `proxy` and `ca`
+    the way to the addresses of what it runs and the certificate to check them with; all empty on gcp. `incarnation`
+    tells one sandbox from the next; empty on gcp. `impersonate`: service account whose token is used; `quota_project`
+    pays for API calls, empty: whatever the credentials say. `pace`: how many times faster than on Google Cloud
+    operations end here, inf for at once. In seconds: `poll_s` shortest and longest wait between two looks at an
     operation; `settle_s` how long a write may stay unseen before it counts as not made (hazards I01);
     `unreachable_s` how long a refused connection is tried again.
     """
@@ -39,6 +39,7 @@ class Target:
     project: str
     region: str
     rest: str = ""
+    grpc: str = ""
     proxy: str = ""
     ca: str = ""
     incarnation: str = ""
@@ -79,8 +80,33 @@ class Target:
             return AuthorizedSession(credentials(self), max_refresh_attempts=1)  # type: ignore[no-untyped-call]
         session = requests.Session()
         session.trust_env = False  # a proxy set for gcloud must not catch plantctl's own calls
-        session.headers["Authorization"] = f"Bearer {OWNER}"
+        session.headers.update(self.credentials_header())
         return session
+
+    def credentials_header(self) -> dict[str, str]:
+        """What shows the sandbox who calls; on gcp the credentials do so by themselves."""
+        return {"Authorization": f"Bearer {OWNER}"} if self.local else {}
+
+    def channel(self, host: str) -> Any:
+        """A gRPC channel to one of Google's hosts; thread-safe, sends each call once. TargetError as `session`."""
+        import grpc
+
+        from plantctl import __version__
+
+        # gRPC repeats a call by itself where a service's configuration says so: retrying is ours (design section 6)
+        options = [
+            ("grpc.enable_retries", 0),
+            ("grpc.max_reconnect_backoff_ms", 5000),  # a refused connection is tried again when we say so
+            ("grpc.primary_user_agent", f"plantctl/{__version__}"),
+        ]
+        if self.local:
+            return grpc.insecure_channel(self.grpc, [*options, ("grpc.enable_http_proxy", 0)])
+        from google.auth.transport.grpc import secure_authorized_channel
+        from google.auth.transport.requests import Request
+
+        from plantctl.gcp.identity import credentials
+
+        return secure_authorized_channel(credentials(self), Request(), f"{host}:443", options=options)  # type: ignore[no-untyped-call]
 
     def web(self) -> Any:
         """A requests session for addresses of what is deployed (`https://...run.app`), not of Google's APIs.
@@ -144,12 +170,13 @@ class Target:
 
 
 def sandbox_target(endpoint: Mapping[str, Any], *, project: str, region: str) -> Target:
-    """The target of a running sandbox, from what `sandbox status` says (`rest`, `proxy`, `ca`, ...)."""
+    """The target of a running sandbox, from what `sandbox status` says (`rest`, `grpc`, `proxy`, ...)."""
     return Target(
         kind="sandbox",
         project=project,
         region=region,
         rest=str(endpoint["rest"]).rstrip("/"),
+        grpc=str(endpoint.get("grpc") or ""),
         proxy=str(endpoint.get("proxy", "")),
         ca=str(endpoint.get("ca", "")),
         incarnation=str(endpoint.get("incarnation", "")),

@@ -1,7 +1,7 @@
 """Sends each request exactly once and records it: a mutating one in the journal before its bytes leave.
 
 httplib2 repeats a POST by itself when a connection closes without an answer (hazards finding 1), so no client keeps its
-own transport: discovery requests are sent here, and GAPIC clients get `session_for_gapic`.
+own transport: discovery requests are sent here, and GAPIC clients get `session_for_gapic`, or `channel` for gRPC.
 """
 
 from __future__ import annotations
@@ -65,6 +65,14 @@ class Transport:
         """What a GAPIC REST transport takes for its session: the same single send."""
         return GapicSession(self)
 
+    def channel(self, host: str) -> Any:
+        """A gRPC channel to one of Google's hosts with the same single send and the same record."""
+        import grpc
+
+        from plantctl.gcp.rpc import Recording
+
+        return grpc.intercept_channel(self.target.channel(host), Recording(self.target, self.recorder))
+
     def _session(self) -> Any:
         if not hasattr(self._local, "session"):
             session = self.target.session()
@@ -107,9 +115,9 @@ def _recording_adapter(target: Target, recorder: Recorder) -> Any:
 
         def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
             sending = SENDING.get()
-            attempt = _announce(recorder, sending, request.body)
+            attempt = announce(recorder, sending, request.body)
             request.headers["User-Agent"] = f"plantctl/{__version__}"
-            request.headers["X-Goog-Request-Reason"] = f"plantctl/{recorder.run}/{attempt or 'read'}"
+            request.headers["X-Goog-Request-Reason"] = reason(recorder, attempt)
             for name, value in target.headers(sending.method_id).items():
                 request.headers.setdefault(name, value)
             try:
@@ -136,7 +144,8 @@ def _recording_adapter(target: Target, recorder: Recorder) -> Any:
     return Recording(max_retries=0, pool_maxsize=4)
 
 
-def _announce(recorder: Recorder, sending: Sending, body: bytes | str | None) -> str:
+def announce(recorder: Recorder, sending: Sending, body: bytes | str | None) -> str:
+    """Put on record what is about to leave: a write before its bytes do, a read as one more. The attempt's id."""
     if not sending.mutating:
         recorder.read()
         return ""
@@ -149,6 +158,11 @@ def _announce(recorder: Recorder, sending: Sending, body: bytes | str | None) ->
         intent=sending.intent,
         body=body.encode() if isinstance(body, str) else body or b"",
     )
+
+
+def reason(recorder: Recorder, attempt: str) -> str:
+    """What a request says of itself, so that wire and journal can be joined."""
+    return f"plantctl/{recorder.run}/{attempt or 'read'}"
 
 
 def _garbled(method_id: str, status: int, content: bytes) -> Failure | None:

@@ -1,4 +1,6 @@
-"""Which writes Google's typed clients carry (Run, Secret Manager, Memorystore), and how a request is put together.
+"""Which writes Google's typed clients carry, and how a request is put together.
+
+Run, Secret Manager and Memorystore go by REST like everything else; Monitoring's client speaks gRPC only.
 
 The clients know every field, so that a body with a wrong one is refused before it is sent. Reads, and the policies of
 these APIs, go by discovery documents like everything else: a plan then starts without importing the libraries.
@@ -14,7 +16,7 @@ class Typed:
     """One method: library below google.cloud, client class, rpc, request class.
 
     `field` holds the body in the request: empty for none, `*` when the request is the body. `api`: first word of the
-    host.
+    host. `transport`: `rest` or `grpc`.
     """
 
     api: str
@@ -23,12 +25,17 @@ class Typed:
     rpc: str
     request: str
     field: str = ""
+    transport: str = "rest"
 
 
-def _rows(api: str, library: str, client: str, prefix: str, *rows: tuple[str, str, str]) -> dict[str, Typed]:
+def _rows(
+    api: str, library: str, client: str, prefix: str, *rows: tuple[str, str, str], transport: str = "rest"
+) -> dict[str, Typed]:
     """(method, rpc, field) each; the request class is the rpc in camel case, as in every GAPIC library."""
     return {
-        f"{prefix}.{method}": Typed(api, library, client, rpc, f"{rpc.title().replace('_', '')}Request", field)
+        f"{prefix}.{method}": Typed(
+            api, library, client, rpc, f"{rpc.title().replace('_', '')}Request", field, transport
+        )
         for method, rpc, field in rows
     }
 
@@ -63,5 +70,16 @@ TYPED: dict[str, Typed] = {
     **_rows(
         "redis", "redis_v1", "CloudRedisClient", "redis.projects.locations.instances",
         ("create", "create_instance", "instance"), ("patch", "update_instance", "instance"),
+    ),
+    **_rows(
+        "monitoring", "monitoring_v3", "AlertPolicyServiceClient", "monitoring.projects.alertPolicies",
+        ("create", "create_alert_policy", "alert_policy"), ("patch", "update_alert_policy", "alert_policy"),
+        transport="grpc",
+    ),
+    **_rows(
+        "monitoring", "monitoring_v3", "NotificationChannelServiceClient", "monitoring.projects.notificationChannels",
+        ("create", "create_notification_channel", "notification_channel"),
+        ("patch", "update_notification_channel", "notification_channel"),
+        transport="grpc",
     ),
 }  # fmt: skip

@@ -127,7 +127,7 @@ def test_typed_rows_name_what_the_libraries_have() -> None:
     for method_id, row in TYPED.items():
         module = importlib.import_module(f"google.cloud.{row.library}")
         request = getattr(module, row.request)
-        assert hasattr(getattr(module, row.client).get_transport_class("rest"), row.rpc), method_id
+        assert hasattr(getattr(module, row.client).get_transport_class(row.transport), row.rpc), method_id
         fields = set(request.meta.fields)
         assert row.field in ("", "*") or row.field in fields, method_id
         assert method_id in published(*methods.api_of(method_id)), method_id
