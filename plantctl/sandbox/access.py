@@ -19,6 +19,8 @@ from plantctl.sandbox.service import OWNER, Call, Service, World
 from plantctl.sandbox.store import Body
 
 TOKEN_SECONDS = 3599
+ANYBODY = "allUsers"
+"""A caller who shows no token; only a binding of `allUsers` lets him in."""
 EMPTY_ETAG = "ACAB"
 """The etag of a policy that was never set (recorded exchanges: a policy with nothing but an etag)."""
 
@@ -230,7 +232,7 @@ def iam_policy_handlers(
 
 
 def _names(members: list[str], principal: str) -> bool:
-    return principal in members or "allUsers" in members or "allAuthenticatedUsers" in members
+    return principal in members or ANYBODY in members or ("allAuthenticatedUsers" in members and principal != ANYBODY)
 
 
 def _merged(bindings: list[Body]) -> list[Body]:

@@ -10,7 +10,7 @@ import socket
 import threading
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -22,12 +22,16 @@ from plantctl.sandbox.clock import SandboxClock
 from plantctl.sandbox.faults import Faults
 from plantctl.sandbox.gateway import Gateway
 from plantctl.sandbox.operations import Operations
-from plantctl.sandbox.proxy import Proxy
+from plantctl.sandbox.proxy import Ports, Proxy, authority
 from plantctl.sandbox.registry import load_services
 from plantctl.sandbox.rest_server import QuietServer, RestApp, listen, server_for
 from plantctl.sandbox.service import World
 from plantctl.sandbox.store import Store
 from plantctl.sandbox.wire import Wire
+
+if TYPE_CHECKING:
+    from plantctl.sandbox.dataplane.serving import Serving
+    from plantctl.sandbox.grpc_server import GrpcServer
 
 log = logging.getLogger("plantctl.sandbox")
 START_LIMIT_S = 20.0
@@ -65,6 +69,8 @@ class App:
         self.gateway = Gateway(self.world, self.catalog, self.wire, self.faults, strict=strict)
         self._rest = RestApp(self.gateway, consoles.Console(self), self.catalog)
         self._server: QuietServer = server_for(self._rest)
+        self._grpc: GrpcServer | None = None
+        self._serving: Serving | None = None
         self._thread: threading.Thread | None = None
         self.endpoints: dict[str, Any] = {}
         self._control = threading.RLock()
@@ -76,8 +82,12 @@ class App:
         rest = listen(self._port)
         front = listen(0)
         self._port = rest.getsockname()[1]
-        proxy = Proxy(self.state / "ca", self._port)
+        authority(self.state / "ca")
+        edge_port = self._open_front_door()
         self._make_plane()
+        self._grpc = _grpc_server(self.gateway)
+        grpc_port = self._grpc.start()
+        proxy = Proxy(self.state / "ca", Ports(rest=self._port, grpc=grpc_port, edge=edge_port))
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._serve, args=(rest, front, proxy, ready), name="servers", daemon=True
@@ -88,21 +98,27 @@ class App:
         self.world.operations.resume()
         self.endpoints = {
             "rest": f"http://127.0.0.1:{self._port}",
-            "grpc": None,
+            "grpc": f"127.0.0.1:{grpc_port}",
             "proxy": f"http://127.0.0.1:{front.getsockname()[1]}",
+            "edge": f"https://127.0.0.1:{edge_port}" if edge_port else None,
             "ca": str(proxy.ca),
         }
+        self.world.fire("started")
         return self.endpoints
 
     def stop(self) -> None:
         """Stop serving, then the data plane, then close the store."""
         self._server.should_exit = True
+        if self._grpc is not None:
+            self._grpc.stop()
         if self._thread is not None:
             self._thread.join(10)
         self._rest.close()
         try:
             if self.world.plane is not None:
                 self.world.plane.stop_all()
+            if self._serving is not None:
+                self._serving.stop()
         finally:
             self.world.operations.close()
             self.wire.close()
@@ -122,12 +138,20 @@ class App:
         with contextlib.closing(rest), contextlib.closing(front):
             uvloop.run(run())
 
+    def _open_front_door(self) -> int:
+        if not self._with_plane:
+            return 0
+        from plantctl.sandbox.dataplane.serving import Serving
+
+        self._serving = Serving()
+        return self._serving.start(self.state / "ca" / "leaf.pem", self.state / "ca" / "leaf.key")
+
     def _make_plane(self) -> None:
         if not self._with_plane:
             return
         from plantctl.sandbox.dataplane.plane import DataPlane  # tests of the control plane do not pay for it
 
-        self.world.plane = DataPlane(self.state / "dataplane", self.world.access.mint)
+        self.world.plane = DataPlane(self.state / "dataplane", self.world.access.mint, self._serving)
         self.world.plane.adopt()
 
     # -- control
@@ -182,3 +206,9 @@ class App:
     def _remember(self) -> None:
         kept = {"incarnation": self.world.incarnation, "offset_s": self.world.clock.offset_s}
         self.world.store.put("sandbox/self", kept)
+
+
+def _grpc_server(gateway: Gateway) -> GrpcServer:
+    from plantctl.sandbox.grpc_server import GrpcServer  # the import of gRPC is paid by who starts, not by who looks
+
+    return GrpcServer(gateway)

@@ -91,6 +91,9 @@ DURATIONS: dict[str, float] = {
     "run.projects.locations.services.patch": 45,  # gcp backend.deploy: 30 to 90 s
     "run.projects.locations.services.delete": 10,  # estimate
     "run.projects.locations.services.revisions.delete": 5,  # estimate
+    "run.projects.locations.workerPools.create": 30,  # estimate: a service's without its routes
+    "run.projects.locations.workerPools.patch": 30,  # estimate
+    "run.projects.locations.workerPools.delete": 10,  # estimate
     "run.projects.locations.jobs.create": 10,  # estimate
     "run.projects.locations.jobs.patch": 10,  # estimate
     "run.projects.locations.jobs.delete": 5,  # estimate

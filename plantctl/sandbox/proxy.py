@@ -10,6 +10,7 @@ import contextlib
 import re
 import ssl
 from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,16 +22,32 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from plantctl.sandbox.clock import wall
 
 HOSTS = re.compile(r"^(?:[a-z0-9-]+\.)?googleapis\.com$")
-LEAF_NAMES = ("*.googleapis.com", "googleapis.com", "*.google.com", "accounts.google.com", "oauth2.googleapis.com")
+RUN_HOSTS = re.compile(r"^[a-z0-9-]+\.[a-z0-9-]+\.run\.app$")
+RUN_REGIONS = (
+    "africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2", "asia-northeast3",
+    "asia-south1", "asia-south2", "asia-southeast1", "asia-southeast2", "asia-southeast3", "australia-southeast1",
+    "australia-southeast2", "europe-central2", "europe-north1", "europe-north2", "europe-southwest1", "europe-west1",
+    "europe-west10", "europe-west12", "europe-west2", "europe-west3", "europe-west4", "europe-west6", "europe-west8",
+    "europe-west9", "me-central1", "me-central2", "me-west1", "northamerica-northeast1", "northamerica-northeast2",
+    "northamerica-south1", "southamerica-east1", "southamerica-west1", "us-central1", "us-east1", "us-east4",
+    "us-east5", "us-south1", "us-west1", "us-west2", "us-west3", "us-west4",
+)  # fmt: skip
+"""Where Cloud Run is (its documentation, "locations"): the leaf needs a wildcard for each."""
+LEAF_NAMES = (
+    "*.googleapis.com", "googleapis.com", "*.google.com", "accounts.google.com", "oauth2.googleapis.com",
+    "*.a.run.app", *(f"*.{region}.run.app" for region in RUN_REGIONS),
+)  # fmt: skip
 HEAD_LIMIT = 65536
 GOODBYE_S = 1.0
-REFUSAL = "plantctl's sandbox serves Google's API hosts only and lets nothing out; it refuses {host}\n"
+REFUSAL = (
+    "plantctl's sandbox serves Google's API hosts and Cloud Run services only and lets nothing out; it refuses {host}\n"
+)
 
 
 def authority(folder: Path) -> Path:
     """The CA certificate (`ca.pem`); makes CA and leaf on first use. Keys are readable by the owner only."""
     ca = folder / "ca.pem"
-    if ca.exists() and (folder / "leaf.pem").exists():
+    if ca.exists() and _names(folder / "leaf.pem") == list(LEAF_NAMES):
         return ca
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -77,15 +94,25 @@ def allowed(host: str) -> bool:
     return HOSTS.match(host.lower()) is not None
 
 
-class Proxy:
-    """The proxy's connection handler for asyncio; `rest_port` is where the requests go."""
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Where things go: requests to `rest`, those of gRPC to `grpc`, those to Cloud Run services to `edge` (0: none)."""
 
-    def __init__(self, folder: Path, rest_port: int) -> None:
+    rest: int
+    grpc: int
+    edge: int
+
+
+class Proxy:
+    """The proxy's connection handler for asyncio."""
+
+    def __init__(self, folder: Path, ports: Ports) -> None:
         self.ca = authority(folder)
-        self._rest_port = rest_port
+        self._ports = ports
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(folder / "leaf.pem", folder / "leaf.key")
-        self._tls.set_alpn_protocols(["http/1.1"])
+        # the server's order decides: only who speaks nothing but HTTP/2 is a gRPC client
+        self._tls.set_alpn_protocols(["http/1.1", "h2"])
         self._open: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -118,6 +145,10 @@ class Proxy:
         where = target.decode("latin-1")
         tunnel = verb == b"CONNECT"
         host = where.rsplit(":", 1)[0] if tunnel else re.sub(r"^https?://", "", where).split("/")[0].split(":")[0]
+        if tunnel and self._ports.edge and RUN_HOSTS.match(host.lower()):
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await self._join(reader, writer, self._ports.edge, b"")  # untouched: the front door ends TLS itself
+            return
         if not allowed(host):
             words = REFUSAL.format(host=host or where).encode()
             writer.write(
@@ -130,11 +161,15 @@ class Proxy:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await writer.drain()
             await writer.start_tls(self._tls)
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._rest_port)
+        spoken = writer.get_extra_info("ssl_object").selected_alpn_protocol() if tunnel else ""
+        port = self._ports.grpc if spoken == "h2" else self._ports.rest
+        await self._join(reader, writer, port, b"" if tunnel else head)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, first: bytes) -> None:
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
         self._writers.add(back_writer)
         try:
-            if not tunnel:
-                back_writer.write(head)
+            back_writer.write(first)
             await _both(_pipe(reader, back_writer), _pipe(back_reader, writer))
         finally:
             await _end(back_writer)
@@ -174,6 +209,15 @@ def _quiet() -> Iterator[None]:
     broken = (ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError)
     with contextlib.suppress(*broken, asyncio.CancelledError, OSError):
         yield
+
+
+def _names(leaf: Path) -> list[str]:
+    """Names in a certificate that was made before; none when there is no such file."""
+    if not leaf.exists():
+        return []
+    found = x509.load_pem_x509_certificate(leaf.read_bytes())
+    extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return list(extension.value.get_values_for_type(x509.DNSName))
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

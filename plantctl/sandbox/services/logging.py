@@ -20,9 +20,12 @@ SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICA
 TERM = re.compile(r'\s*(NOT\s+|-)?([\w."/]+)\s*(>=|<=|!=|=~|!~|=|:|>|<)\s*("(?:[^"\\]|\\.)*"|[^\s()]+)\s*')
 
 
-def write_entry(world: World, project: str, entry: Body) -> None:
-    """Append one entry; fields that Logging fills in are filled in."""
-    number = world.store.next_number(f"log-entry/{project}")
+def write_entry(world: World, project: str, entry: Body, *, ring: str = "", kept: int = KEPT) -> None:
+    """Append one entry; fields that Logging fills in are filled in.
+
+    `ring`: entries that are many (requests) push out only their like, of which `kept` stay.
+    """
+    number = world.store.next_number(f"log-entry/{project}{ring}")
     now = world.clock.rfc3339()
     body = {
         "insertId": uuid.uuid4().hex[:16],
@@ -31,8 +34,8 @@ def write_entry(world: World, project: str, entry: Body) -> None:
         **entry,
         "receiveTimestamp": now,
     }
-    world.store.put(f"logging/{project}/{number:012d}", body)
-    world.store.delete(f"logging/{project}/{number - KEPT:012d}")
+    world.store.put(f"logging/{project}/{ring}{number:012d}", body)
+    world.store.delete(f"logging/{project}/{ring}{number - kept:012d}")
 
 
 def from_line(line: str) -> Body:

@@ -1,4 +1,4 @@
-"""Cloud Run v2: jobs. Executions and what they run are in run_executions.py; services come with the backend phase."""
+"""Cloud Run v2: jobs and operations. Executions are in run_executions.py, services in run_services.py."""
 
 from __future__ import annotations
 
@@ -80,7 +80,11 @@ def _check(call: Call, body: Body) -> None:
         raise errors.invalid(
             "Violation: template.timeout: must be between 1s and 168h.", "job.template.template.timeout"
         )
-    account = template["serviceAccount"]
+    check_account(call, template["serviceAccount"])
+
+
+def check_account(call: Call, account: str) -> None:
+    """404 when a service account of the project is not there, 403 when the caller may not act as it (hazards I)."""
     key = f"iam/projects/{call.project}/serviceAccounts/{account}"
     own = account.endswith(f"@{call.project}.iam.gserviceaccount.com")
     if own and key not in call.store:

@@ -20,14 +20,14 @@ REGIONAL = re.compile(r"^([a-z]+-[a-z]+\d+)-run\.googleapis\.com")
 STATES = {"CONDITION_SUCCEEDED": "True", "CONDITION_FAILED": "False"}
 
 
-def _region(call: Call) -> str:
+def region_of(call: Call) -> str:
     """The region of a regional host, as gcloud calls it; empty for the global one."""
     found = REGIONAL.match(call.headers.get("host", ""))
     return found.group(1) if found else ""
 
 
 def _jobs(call: Call, project: str) -> list[tuple[str, Body]]:
-    region = _region(call)
+    region = region_of(call)
     return [
         (key, body)
         for key, body in call.store.list(f"run/projects/{call.world.project_id(project)}/locations/")
@@ -121,7 +121,7 @@ def job(call: Call, key: str, body: Body) -> Body:
     """A v2 job as Knative writes it."""
     status: Body = {
         "observedGeneration": int(body["generation"]),
-        "conditions": [_condition(body["terminalCondition"], "Ready")],
+        "conditions": [condition_of(body["terminalCondition"], "Ready")],
     }
     if body.get("executionCount"):
         status["executionCount"] = body["executionCount"]
@@ -135,12 +135,12 @@ def job(call: Call, key: str, body: Body) -> Body:
         status["latestCreatedExecution"] = reference
     template = body["template"]
     spec = _execution_spec(template, template["template"])
-    annotations = {"run.googleapis.com/creator": body["creator"], **_execution_annotations(template["template"])}
+    annotations = {"run.googleapis.com/creator": body["creator"], **annotations_of(template["template"])}
     return {
         "apiVersion": API,
         "kind": "Job",
-        "metadata": _metadata(call, key, body, annotations),
-        "spec": {"template": {"metadata": {"annotations": _execution_annotations(template["template"])}, "spec": spec}},
+        "metadata": metadata_of(call, key, body, annotations),
+        "spec": {"template": {"metadata": {"annotations": annotations_of(template["template"])}, "spec": spec}},
         "status": status,
     }
 
@@ -152,14 +152,14 @@ def execution(call: Call, key: str, body: Body) -> Body:
     started = {"type": "Started", "state": "CONDITION_SUCCEEDED", "lastTransitionTime": condition["lastTransitionTime"]}
     status: Body = {
         "observedGeneration": int(body["generation"]),
-        "conditions": [_condition(condition, "Completed"), _condition(started, "Started")],
+        "conditions": [condition_of(condition, "Completed"), condition_of(started, "Started")],
         "logUri": body["logUri"],
         **{count: body[count] for count in counts if body.get(count)},
     }
     for field in ("startTime", "completionTime"):
         if field in body:
             status[field] = body[field]
-    metadata = _metadata(call, key, body, _execution_annotations(body["template"]))
+    metadata = metadata_of(call, key, body, annotations_of(body["template"]))
     metadata["labels"] |= {"run.googleapis.com/job": body["job"]}
     metadata["annotations"]["run.googleapis.com/creator"] = body["creator"]
     return {
@@ -171,7 +171,8 @@ def execution(call: Call, key: str, body: Body) -> Body:
     }
 
 
-def _metadata(call: Call, key: str, body: Body, annotations: Body) -> Body:
+def metadata_of(call: Call, key: str, body: Body, annotations: Body, api: str = API) -> Body:
+    """A resource's metadata; the namespace is the project's number."""
     project = key.split("/")[2]
     return {
         "name": key.rsplit("/", 1)[1],
@@ -182,11 +183,13 @@ def _metadata(call: Call, key: str, body: Body, annotations: Body) -> Body:
         "creationTimestamp": body["createTime"],
         "labels": {"cloud.googleapis.com/location": key.split("/")[4], **body.get("labels", {})},
         "annotations": {**annotations, **body.get("annotations", {})},
-        "selfLink": f"/apis/{API}/namespaces/{project}/{key.split('/')[-2]}/{key.rsplit('/', 1)[1]}",
+        "selfLink": f"/apis/{api}/namespaces/{project}/{key.split('/')[-2]}/{key.rsplit('/', 1)[1]}",
     }
 
 
-def _condition(body: Body, kind: str) -> Body:
+def condition_of(body: Body, kind: str) -> Body:
+    """A condition; its reason in one word, HealthCheckContainerError."""
+    reason = body.get("executionReason") or body.get("revisionReason") or body.get("reason") or ""
     condition = {
         "type": kind,
         "status": STATES.get(body["state"], "Unknown"),
@@ -195,12 +198,13 @@ def _condition(body: Body, kind: str) -> Body:
     if body.get("message"):
         condition |= {
             "message": body["message"],
-            "reason": str(body.get("executionReason", "")).title().replace("_", ""),
+            "reason": str(reason).title().replace("_", ""),
         }
     return condition
 
 
-def _execution_annotations(task: Body) -> Body:
+def annotations_of(task: Body) -> Body:
+    """What v2 has fields for and Knative writes into annotations of a template."""
     environment = str(task.get("executionEnvironment", "EXECUTION_ENVIRONMENT_GEN2")).rsplit("_", 1)[1].lower()
     annotations: Body = {"run.googleapis.com/execution-environment": environment}
     access = task.get("vpcAccess") or {}
@@ -213,7 +217,7 @@ def _execution_annotations(task: Body) -> Body:
 
 def _execution_spec(outer: Body, task: Body) -> Body:
     inner: Body = {
-        "containers": [_container(container) for container in task["containers"]],
+        "containers": [container_of(container) for container in task["containers"]],
         "maxRetries": task["maxRetries"],
         "timeoutSeconds": task["timeout"].rstrip("s"),
         "serviceAccountName": task["serviceAccount"],
@@ -224,7 +228,8 @@ def _execution_spec(outer: Body, task: Body) -> Body:
     return spec
 
 
-def _container(given: Body) -> Body:
+def container_of(given: Body) -> Body:
+    """A container, its secrets by name and key."""
     plain: Body = {key: given[key] for key in ("name", "image", "command", "args", "workingDir") if key in given}
     limits = given.get("resources", {}).get("limits", {})
     container: Body = {**plain, "resources": {"limits": limits}}
