@@ -21,6 +21,7 @@ from tests.sandbox.conftest import PROJECT, Sandbox
 from tests.unit.gcp.fakes import Memory, Recorder
 
 SECRETS = "secretmanager.projects.secrets"
+POLICIES = "monitoring.projects.alertPolicies"
 OURS = {"managed-by": "plantctl"}
 
 
@@ -40,7 +41,7 @@ class World:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.recorder = Recorder()
-        target = sandbox_target({"rest": sandbox.rest}, project=PROJECT, region="us-central1")
+        target = sandbox_target(sandbox.app.endpoints, project=PROJECT, region="us-central1")
         self.gcp = Gcp(target, self.recorder, Memory(), Clock())
         self.since = len(sandbox.wire())
 
@@ -118,6 +119,26 @@ def x_version(world: World) -> int:
     return len(world.gcp.list(f"{SECRETS}.versions.list", "versions", parent=parent))
 
 
+def x_policy(world: World) -> int:
+    """X, by gRPC: looked for by its label."""
+    labels = {"managed-by": "plantctl", "plantctl-item": "cache"}
+    threshold = {
+        "filter": 'metric.type="redis.googleapis.com/replication/role" AND resource.type="redis_instance"',
+        "comparison": "COMPARISON_GT",
+        "duration": "0s",
+    }
+    conditions = [{"displayName": "c", "conditionThreshold": threshold}]
+    body = {"displayName": "p", "combiner": "OR", "userLabels": labels, "conditions": conditions}
+    ours = {"name": f"projects/{PROJECT}", "filter": 'user_labels.plantctl-item="cache"'}
+
+    def there() -> Body | None:
+        return next(iter(world.gcp.list(f"{POLICIES}.list", "alertPolicies", **ours)), None)
+
+    made = world.gcp.call(f"{POLICIES}.create", body, name=f"projects/{PROJECT}", read_back=there)
+    assert made == there()
+    return len(world.gcp.list(f"{POLICIES}.list", "alertPolicies", name=f"projects/{PROJECT}"))
+
+
 CASES: dict[str, Callable[[World], int]] = {
     f"{SECRETS}.create": n_secret,
     "storage.buckets.insert": n_bucket,
@@ -125,6 +146,7 @@ CASES: dict[str, Callable[[World], int]] = {
     "cloudresourcemanager.projects.setIamPolicy": p_policy,
     "serviceusage.services.batchEnable": u_services,
     f"{SECRETS}.addVersion": x_version,
+    f"{POLICIES}.create": x_policy,
 }
 FAULTS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -151,6 +173,12 @@ def test_one_write_one_resource_one_record(sandbox: Sandbox, method: str, fault:
     assert [one["method_id"] for one in wire] == [
         fields["method_id"] for kind, fields in world.recorder.log if kind == "attempt"
     ]
+    # joined by the reason, whichever way a request came
+    attempts = [f"plantctl/r1/a{number + 1}" for number in range(len(wire))]
+    assert [one["reason"] for one in wire] == attempts
+    assert {one["transport"] for one in wire if one["method_id"] == method} == {
+        "grpc" if method.startswith("monitoring.") else "rest"
+    }
     again = fault in ("lost before", "busy before", "limited") or (
         fault in ("lost after", "cut after") and method in SENT_AGAIN
     )
