@@ -60,6 +60,11 @@ RULES: dict[str, dict[str, Any]] = {
     "database.app": {"pattern": SQL_NAME},
     "database.connection": {"choices": ("private-ip",)},
     "database.dr_region": {"pattern": r"[a-z]+-[a-z]+[0-9]+"},
+    "cache.instance": {"pattern": r"[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?"},
+    "cache.tier": {"choices": ("STANDARD_HA",)},
+    "cache.version": {"choices": ("REDIS_7_0", "REDIS_7_2")},
+    "cache.memory_gb": {"ge": 1, "le": 300},
+    "cache.backup_hour": {"ge": 0, "le": 23},
     "backend.image": {"pattern": NAME},
     "backend.repository": {"pattern": NAME},
     "backend.version": {"pattern": r"\w[\w.-]{0,127}"},
@@ -75,6 +80,7 @@ RULES: dict[str, dict[str, Any]] = {
     "backend.processes": {"ge": 1, "le": 16},
     "backend.worker": {"pattern": RUN_NAME},
     "backend.worker_instances": {"ge": 1, "le": 100},
+    "monitoring.email": {"pattern": r"[^@\s]+@[^@\s]+"},
 }
 """What a value may be, by key. Patterns match the whole value; sources: the resources' discovery documents."""
 

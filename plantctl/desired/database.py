@@ -135,6 +135,11 @@ def job(
     env: list[Body] = [{"name": name, "value": value} for name, value in settings.items()]
     reference = {"secretKeyRef": {"secret": secret_id, "version": version}}
     env.append({"name": "DATABASE_PASSWORD", "valueSource": reference})
+    return job_of(plant, image=image, account=account, args=["check", "all"], env=env)
+
+
+def job_of(plant: Plant, *, image: str | Later, account: str, args: list[str], env: list[Body]) -> Body:
+    """run v2 Job of the backend image, inside the network: one task, never tried again by itself."""
     return {
         "labels": plant.labels,
         "template": {
@@ -151,7 +156,7 @@ def job(
                 "containers": [
                     {
                         "image": image,
-                        "args": ["check", "all"],
+                        "args": args,
                         "env": env,
                         "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
                     }

@@ -15,7 +15,7 @@ MIGRATOR = "plant-migrator"
 class SecretPlan:
     """`readers`: account ids with secretAccessor on this secret alone. `generate`: bytes of a random first version.
 
-    0: the version comes from elsewhere later (REDIS_PASSWORD is made by Memorystore).
+    0: the version comes from elsewhere later (REDIS_PASSWORD and REDIS_CA are made by Memorystore).
     """
 
     id: str
@@ -27,6 +27,7 @@ SECRETS = {
     "DATABASE_PASSWORD": SecretPlan("DATABASE_PASSWORD", (BACKEND,), 32),
     "DATABASE_OWNER_PASSWORD": SecretPlan("DATABASE_OWNER_PASSWORD", (MIGRATOR,), 32),
     "REDIS_PASSWORD": SecretPlan("REDIS_PASSWORD", (BACKEND,), 0),
+    "REDIS_CA": SecretPlan("REDIS_CA", (BACKEND,), 0),
     "JWT_SECRET_KEY": SecretPlan("JWT_SECRET_KEY", (BACKEND,), 64),
     "API_KEYS": SecretPlan("API_KEYS", (BACKEND,), 32),
 }

@@ -30,13 +30,17 @@ EXPECT_S = {
     "sql.users.insert": 6.0,
     "sql.users.update": 6.0,
     "sql.backupRuns.insert": 120.0,
+    "redis.projects.locations.instances.create": 300.0,
+    "redis.projects.locations.instances.patch": 120.0,
+    "redis.projects.locations.instances.failover": 60.0,
+    "redis.projects.locations.instances.export": 30.0,
     "artifactregistry.projects.locations.repositories.create": 10.0,
     "cloudbuild.projects.locations.builds.create": 240.0,
     "run.projects.locations.jobs.create": 10.0,
     "run.projects.locations.jobs.patch": 10.0,
     "run.projects.locations.jobs.run": 15.0,
     "run.projects.locations.services.patch": 45.0,
-    "run.projects.locations.workerPools.patch": 20.0,
+    "run.projects.locations.workerPools.patch": 30.0,
 }
 CODES = {
     1: "CANCELLED",

@@ -58,6 +58,24 @@ class Database:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cache:
+    """The Memorystore instance. Size in GB, hours in UTC; the export begins half an hour after the snapshot."""
+
+    instance: str = "plant-redis"
+    tier: str = "STANDARD_HA"
+    version: str = "REDIS_7_0"
+    memory_gb: int = 1
+    backup_hour: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitoring:
+    """Who is told: alerts go to `email`."""
+
+    email: str = "oncall@waooaw.com"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backend:
     """The image, and the service, worker pool and jobs made of it. `source` is the folder that holds the Dockerfile.
 
@@ -92,7 +110,9 @@ class Plant:
     project: Project = field(default_factory=Project)
     network: Network = field(default_factory=Network)
     database: Database = field(default_factory=Database)
+    cache: Cache = field(default_factory=Cache)
     backend: Backend = field(default_factory=Backend)
+    monitoring: Monitoring = field(default_factory=Monitoring)
 
     def service_account(self, account_id: str) -> str:
         """E-mail of one of the plant's service accounts."""

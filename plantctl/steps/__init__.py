@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from plantctl.model.plant import Plant
 from plantctl.model.step import Attestation, Step
-from plantctl.steps import backend, database, predeploy
+from plantctl.steps import backend, cache, database, monitoring, predeploy
 from plantctl.steps.context import Context
 
-STEPS: tuple[Step[Context] | Attestation, ...] = (*predeploy.STEPS, *database.STEPS, *backend.STEPS)
+STEPS: tuple[Step[Context] | Attestation, ...] = (
+    *predeploy.STEPS,
+    *database.STEPS,
+    *cache.STEPS,
+    *backend.STEPS,
+    *monitoring.STEPS,
+)
 
 
 def not_applicable(plant: Plant) -> dict[str, str]:

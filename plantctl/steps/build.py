@@ -56,6 +56,7 @@ class Managed(Protocol):
 class Rules:
     """How a body is compared: fields owned, sets by key, what is immutable, what restarts, floors.
 
+    `daily`: moments of which only the time of day counts, because the server moves the day on.
     `interrupts` says of a change whether it restarts something, where the field alone does not tell (database flags).
     """
 
@@ -64,6 +65,7 @@ class Rules:
     immutable: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
     at_least: tuple[str, ...] = ()
+    daily: tuple[str, ...] = ()
     interrupts: Callable[[Change], bool] = lambda _change: False
 
 
@@ -253,8 +255,14 @@ def _differences(managed: Managed, body: Body, live: Body, rules: Rules) -> tupl
     return tuple(
         replace(part, field=f"{managed.name}.{part.field}", restarts=part.restarts or rules.interrupts(part))
         for change in found
+        if not (change.field in rules.daily and _time_of_day(change.live) == _time_of_day(change.desired))
         for part in narrow(change, rules.sets or {})
     )
+
+
+def _time_of_day(moment: object) -> str:
+    """`03:00:00` of a moment as Google writes it, whatever its fractions."""
+    return str(moment)[11:19]
 
 
 def _bare(managed: Managed, field: str) -> str:

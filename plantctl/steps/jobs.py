@@ -15,6 +15,7 @@ from plantctl.model.step import Body
 from plantctl.steps.context import Context
 
 OPS = "plant-ops"
+OPS_CACHE = "plant-ops-cache"
 MIGRATE = "plant-migrate"
 JOBS = "run.projects.locations.jobs"
 MARKER = "PLANTCTL_INTENT"
@@ -48,25 +49,35 @@ class Execution:
 def run(ctx: Context, job_id: str, args: tuple[str, ...], *, purpose: str, deadline_s: float = 900) -> Execution:
     """Run a job with these arguments and wait for its end; never raises for a failed execution.
 
-    `purpose`: `apply` for work, `probe` for a look. The environment carries a marker, so that after a lost answer the
-    execution is found instead of started again (class X, hazards section 2).
+    `purpose`: `apply` for work, `probe` for a look.
+    """
+    answer = begin(ctx, job_id, args, purpose=purpose)
+    if is_operation(answer):
+        operations.wait(ctx.gcp, f"{JOBS}.run", answer, deadline_s=deadline_s, must_succeed=False)
+    return finished(ctx, execution_of(answer), deadline_s=deadline_s)
+
+
+def begin(ctx: Context, job_id: str, args: tuple[str, ...], *, purpose: str) -> Body:
+    """Start an execution and give what was answered: an operation, or (looked up after a lost answer) the execution.
+
+    The environment carries a marker, so that after a lost answer the execution is found instead of started again (class
+    X, hazards section 2).
     """
     name = desired.job_name(ctx.plant, job_id)
     intent = str(uuid.uuid4())
     override = {"args": list(args), "env": [{"name": MARKER, "value": intent}]}
-    answer = ctx.gcp.call(
+    return ctx.gcp.call(
         f"{JOBS}.run",
         {"overrides": {"containerOverrides": [override]}},
         purpose=purpose,
         name=name,
         read_back=lambda: _marked(ctx, name, intent),
     )
-    if is_operation(answer):
-        execution = str(answer.get("metadata", {}).get("name", ""))
-        operations.wait(ctx.gcp, f"{JOBS}.run", answer, deadline_s=deadline_s, must_succeed=False)
-    else:
-        execution = str(answer["name"])
-    return finished(ctx, execution, deadline_s=deadline_s)
+
+
+def execution_of(answer: Body) -> str:
+    """The execution's full name in an answer of `begin`."""
+    return str(answer.get("metadata", {}).get("name", "") if is_operation(answer) else answer["name"])
 
 
 def _marked(ctx: Context, job: str, intent: str) -> Body | None:
@@ -134,22 +145,25 @@ def _lines(ctx: Context, execution: str) -> tuple[dict[str, Any], ...]:
 
     Lines arrive one by one: the last of a look is its `verdict`, that of other commands is not marked.
     """
-    wanted = f'labels."run.googleapis.com/execution_name"="{execution}"'
-    request = {
-        "resourceNames": [f"projects/{ctx.plant.project.id}"],
-        "filter": wanted,
-        "orderBy": "timestamp asc",
-        "pageSize": 1000,
-    }
     begun = ctx.clock.monotonic()
     while True:
-        entries = ctx.gcp.call("logging.entries.list", request).get("entries", [])
-        found = tuple(_payload(entry) for entry in entries)
+        found = lines_now(ctx, execution)
         whole = any(line.get("fact") in ("verdict", "reach") for line in found)
         whole = whole or any("ok" in line and "check" not in line for line in found)
         if whole or ctx.clock.monotonic() - begun > LINES_WAIT_S:
             return found
         ctx.clock.sleep(ctx.gcp.target.poll_s[0])
+
+
+def lines_now(ctx: Context, execution: str) -> tuple[dict[str, Any], ...]:
+    """What Cloud Logging has of an execution (its short name) at this moment."""
+    request = {
+        "resourceNames": [f"projects/{ctx.plant.project.id}"],
+        "filter": f'labels."run.googleapis.com/execution_name"="{execution}"',
+        "orderBy": "timestamp asc",
+        "pageSize": 1000,
+    }
+    return tuple(_payload(entry) for entry in ctx.gcp.call("logging.entries.list", request).get("entries", []))
 
 
 def _payload(entry: Body) -> dict[str, Any]:
@@ -163,14 +177,19 @@ def _payload(entry: Body) -> dict[str, Any]:
     return parsed if isinstance(parsed, dict) else {"message": text}
 
 
-def look(ctx: Context, check: str) -> Execution:
-    """Run one of the backend's checks in `plant-ops`; ProbeFailed with its words when it does not pass."""
-    execution = run(ctx, OPS, ("check", check), purpose="probe", deadline_s=300)
+def look(ctx: Context, check: str, job_id: str = OPS) -> Execution:
+    """Run one of the backend's checks in `plant-ops` (or its sister); ProbeFailed with its words when it fails."""
+    return passed(ctx, run(ctx, job_id, ("check", check), purpose="probe", deadline_s=300), check, job_id)
+
+
+def passed(ctx: Context, execution: Execution, check: str, job_id: str) -> Execution:
+    """The execution of a check, or ProbeFailed with its words."""
     if not execution.succeeded:
+        runbook = "cache" if job_id == OPS_CACHE else "database"
         raise ProbeFailed(
-            f"`check {check}` failed in job {OPS}: {complaint(execution)}",
+            f"`check {check}` failed in job {job_id}: {complaint(execution)}",
             cause=f"execution {execution.name} ended with an error",
-            hint=f"{lines_command(ctx, execution.name)}; then see docs/runbooks/database.md",
+            hint=f"{lines_command(ctx, execution.name)}; then see docs/runbooks/{runbook}.md",
         )
     return execution
 

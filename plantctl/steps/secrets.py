@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets as randomness
+from dataclasses import replace
 
 from plantctl.desired import secrets as desired
 from plantctl.gcp.iam_policy import Grant, add_grants
@@ -22,18 +23,10 @@ SECRETS = "secretmanager.projects.secrets"
 def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]) -> Step[Context]:
     """Container, accessor bindings, and (unless it comes from elsewhere) one ENABLED version."""
     plan = desired.SECRETS[secret_id]
-    resource = Resource(
-        managed=resources.secret(secret_id),
-        desired=lambda ctx: desired.secret(ctx.plant),
-        rules=Rules(fields=("replication", "labels"), immutable=("replication",)),
-        data=lambda _ctx: secret_id,
-        lost=lambda _ctx: _lost(plan),
-    )
+    resource = replace(container(secret_id), data=lambda _ctx: secret_id, lost=lambda _ctx: _lost(plan))
 
     def grants(ctx: Context) -> tuple[Grant, ...]:
-        name = desired.secret_name(ctx.plant, secret_id)
-        members = (f"serviceAccount:{ctx.plant.service_account(reader)}" for reader in plan.readers)
-        return tuple(Grant(kind="secret", resource=name, role=ACCESSOR, member=member) for member in members)
+        return readers(ctx, secret_id)
 
     def check(ctx: Context) -> Finding:
         found = look(ctx, item, resource)
@@ -47,18 +40,34 @@ def secret_step(item: str, secret_id: str, *, title: str, needs: tuple[str, ...]
         if _look_at_version(ctx, item, plan).verdict is Verdict.MISSING:
             if secret_id in ctx.options.recreate:
                 ctx.memory.forgotten(item)
-            _add_version(ctx, secret_id, _value(ctx, plan))
+            add_version(ctx, secret_id, _value(ctx, plan))
 
     def verify(ctx: Context) -> Evidence:
         words = list(granted(ctx, grants(ctx)).words)
         version = newest_enabled(ctx, secret_id)
         if version is not None:
-            words.append(f"{secret_id} has version {_number(version)}, {version['state']}")
+            words.append(f"{secret_id} has version {number(version)}, {version['state']}")
         else:
             words.append(f"{secret_id} has no version yet: its value is made by the service that it belongs to")
         return Evidence(words=tuple(words), where="Secret Manager; values were not read")
 
     return Step(id=item, title=title, check=check, apply=apply, verify=verify, needs=needs, expect_s=4)
+
+
+def container(secret_id: str) -> Resource:
+    """The secret without its values."""
+    return Resource(
+        managed=resources.secret(secret_id),
+        desired=lambda ctx: desired.secret(ctx.plant),
+        rules=Rules(fields=("replication", "labels"), immutable=("replication",)),
+    )
+
+
+def readers(ctx: Context, secret_id: str) -> tuple[Grant, ...]:
+    """Who may read it, on this secret alone."""
+    name = desired.secret_name(ctx.plant, secret_id)
+    members = (f"serviceAccount:{ctx.plant.service_account(reader)}" for reader in desired.SECRETS[secret_id].readers)
+    return tuple(Grant(kind="secret", resource=name, role=ACCESSOR, member=member) for member in members)
 
 
 def _lost(plan: desired.SecretPlan) -> str:
@@ -71,7 +80,7 @@ def versions(ctx: Context, secret_id: str) -> list[Body]:
     """All versions, the newest by number first, whatever their state."""
     parent = desired.secret_name(ctx.plant, secret_id)
     found = ctx.gcp.list(f"{SECRETS}.versions.list", "versions", parent=parent)
-    return sorted(found, key=lambda version: int(_number(version)), reverse=True)
+    return sorted(found, key=lambda version: int(number(version)), reverse=True)
 
 
 def newest_enabled(ctx: Context, secret_id: str) -> Body | None:
@@ -88,19 +97,19 @@ def read(ctx: Context, secret_id: str, version: str) -> Secret:
 
 def _look_at_version(ctx: Context, item: str, plan: desired.SecretPlan) -> Finding:
     """A value that was there is never replaced by a new random one: whatever uses the old one would stop working."""
+    if not plan.generate:  # the value and its version are the business of the item that fills it in
+        return Finding(verdict=Verdict.IN_PLACE)
     found = versions(ctx, plan.id)
     enabled = next((version for version in found if version.get("state") == "ENABLED"), None)
     if enabled is not None:
-        facts = {"version": _number(enabled), "created": str(enabled.get("createTime", ""))}
+        facts = {"version": number(enabled), "created": str(enabled.get("createTime", ""))}
         return Finding(verdict=Verdict.IN_PLACE, facts=facts)
-    if not plan.generate:
-        return Finding(verdict=Verdict.IN_PLACE)
     disabled = next((version for version in found if version.get("state") == "DISABLED"), None)
     gone = bool(found) or ctx.memory.was_in_place(item)
     if gone and plan.id not in ctx.options.recreate:
         hint = _lost(plan)
         if disabled is not None:
-            enable = f"gcloud secrets versions enable {_number(disabled)} --secret {plan.id}"
+            enable = f"gcloud secrets versions enable {number(disabled)} --secret {plan.id}"
             hint = f"type `{enable} --project {ctx.plant.project.id}`, or {hint}"
         return Finding(verdict=Verdict.CONFLICT, reason=f"{plan.id} had a value, and no version is enabled", hint=hint)
     change = Change(field=f"{plan.id} version", desired="a new random value")
@@ -115,20 +124,27 @@ def _value(ctx: Context, plan: desired.SecretPlan) -> Secret:
     if plan.id != "API_KEYS":
         return Secret(random)
     # one key for uptime checks and smoke tests (design section 10); the backend keeps only its hash
-    return Secret(json.dumps([{"id": "smoke", "key": f"plk_smoke_{random}", "scopes": ["read"], "limit": 300}]))
+    scopes = ["read", "jobs:check"]
+    return Secret(json.dumps([{"id": "smoke", "key": f"plk_smoke_{random}", "scopes": scopes, "limit": 300}]))
 
 
-def _add_version(ctx: Context, secret_id: str, value: Secret) -> None:
+def add_version(ctx: Context, secret_id: str, value: Secret) -> None:
     """Class X: a lost answer is looked for before anything is sent again (hazards K05)."""
+
+    def there() -> Body | None:
+        newest = newest_enabled(ctx, secret_id)
+        return newest if newest is not None and read(ctx, secret_id, number(newest)) == value else None
+
     parent = desired.secret_name(ctx.plant, secret_id)
     data = base64.b64encode(value.reveal().encode()).decode()
     ctx.gcp.call(
         f"{SECRETS}.addVersion",
         {"payload": {"data": data}},
         parent=parent,
-        read_back=lambda: newest_enabled(ctx, secret_id),
+        read_back=there,
     )
 
 
-def _number(version: Body) -> str:
+def number(version: Body) -> str:
+    """The last part of a version's name."""
     return str(version["name"]).rsplit("/", 1)[1]

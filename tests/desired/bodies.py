@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
-from plantctl.desired import backend, database, image, network, project, secrets, storage
+from plantctl.desired import backend, cache, database, image, monitoring, network, project, secrets, storage
 from plantctl.model.plant import Plant
 from plantctl.model.step import Body
 
@@ -20,7 +21,7 @@ SERVING: dict[str, dict[str, backend.Known]] = {
     "values": {
         "DB_HOST": "10.33.0.3",
         "DB_CA": str(NETWORK["ca"]),
-        "REDIS_HOST": "10.33.1.4",
+        "REDIS_HOST": "10.33.0.4",
         "REDIS_PORT": "6378",
     },
     "versions": dict.fromkeys(backend.SECRETS, "1"),
@@ -45,6 +46,20 @@ def _job(account: str, user: str, secret: str) -> Body:
         password=(secret, "1"),
         network=NETWORK,
     )
+
+
+def _cache_job() -> Body:
+    return cache.job(
+        PLANT,
+        image=f"{PLANT.image_name}@{DIGEST}",
+        address=("10.33.0.4", "6378"),
+        versions={"REDIS_PASSWORD": "1", "REDIS_CA": "1"},
+    )
+
+
+def _alert(make: Callable[[Plant, str], Body]) -> Sample:
+    name = "projects/waooaw-prod/notificationChannels/17"
+    return Sample(schema=("monitoring", "v3", "AlertPolicy"), make=lambda: make(PLANT, name))
 
 
 def _firewall(place: int) -> Sample:
@@ -80,6 +95,16 @@ SAMPLES: dict[str, Sample] = {
     "repository": Sample(schema=("artifactregistry", "v1", "Repository"), make=lambda: storage.repository(PLANT)),
     "instance": Sample(schema=("sqladmin", "v1", "DatabaseInstance"), make=lambda: database.instance(PLANT)),
     "database": Sample(schema=("sqladmin", "v1", "Database"), make=lambda: database.database(PLANT)),
+    "redis-instance": Sample(
+        schema=("redis", "v1", "Instance"), make=lambda: cache.instance(PLANT, date(2026, 11, 24))
+    ),
+    "export-request": Sample(schema=("redis", "v1", "ExportInstanceRequest"), make=lambda: cache.export_request(PLANT)),
+    "export-job": Sample(schema=("cloudscheduler", "v1", "Job"), make=lambda: cache.export_job(PLANT)),
+    "job-ops-cache": Sample(schema=("run", "v2", "GoogleCloudRunV2Job"), make=_cache_job),
+    "channel": Sample(schema=("monitoring", "v3", "NotificationChannel"), make=lambda: monitoring.channel(PLANT)),
+    "redis-memory": _alert(monitoring.redis_memory),
+    "redis-evictions": _alert(monitoring.redis_evictions),
+    "redis-role": _alert(monitoring.redis_role),
     "build": Sample(schema=("cloudbuild", "v1", "Build"), make=lambda: image.build(PLANT, SOURCE, "1700000000000001")),
     "job-ops": Sample(
         schema=("run", "v2", "GoogleCloudRunV2Job"),

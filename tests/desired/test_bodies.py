@@ -41,7 +41,17 @@ def test_every_golden_file_is_a_body_and_every_function_has_one() -> None:
     }
     parts = {"backup_configuration", "flags", "insights"}  # of the instance's body
     parts |= {"rollout", "resources", "scaling", "secrets", "vpc", "environment"}  # of the service's
-    helpers = {"_rule", "_ports", "firewall_rules", "service_account", "bucket", "job"}  # several bodies each
+    helpers = {
+        "_policy",
+        "_ports",
+        "_rule",
+        "_threshold",
+        "bucket",
+        "firewall_rules",
+        "job",
+        "job_of",
+        "service_account",
+    }  # several bodies each
     assert makers - parts - helpers <= {name.replace("-", "_") for name in NAMES}
     assert parts | helpers <= makers
 
