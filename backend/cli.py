@@ -11,11 +11,13 @@ from typing import Any
 from backend import logs
 from backend.checks.connection import check_connect, check_tls
 from backend.checks.contents import check_indexes, check_rows, check_schema
-from backend.checks.fact import Look, run
+from backend.checks.fact import LIMIT_S, Look, run
+from backend.checks.redis_connection import check_client, check_pool, check_redis
+from backend.checks.redis_failover import PROBE_S, check_failover
 from backend.checks.rights import check_rights
 from backend.database import session
 from backend.failures import message_of, reason_of
-from backend.settings import ConfigurationError, Settings, load, load_serving, load_working
+from backend.settings import ConfigurationError, Settings, load, load_cache, load_serving, load_working
 
 OK, FAILED, CONFIGURATION = 0, 1, 3
 
@@ -27,13 +29,21 @@ LOOKS: dict[str, Look] = {
     "indexes": check_indexes,
     "rows": check_rows,
 }
+CACHE_LOOKS: dict[str, Look] = {
+    "redis-client": check_client,
+    "redis": check_redis,
+    "redis-pool": check_pool,
+    "redis-failover": check_failover,
+}
+"""Looks at Redis, which need no database; `all` means those at the database."""
+LIMITS_S = {"redis-failover": PROBE_S}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one entry point. Gives 0 ok, 1 failed check or job, 3 configuration; usage errors leave with 2."""
     options = _parser().parse_args(arguments)
     try:
-        settings = load_serving() if options.serving else load_working() if options.working else load()
+        settings = _settings(options)
     except ConfigurationError as error:
         for problem in error.problems:
             logs.emit("ERROR", problem, command=options.command, ok=False, reason="configuration")
@@ -46,6 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = reason_of(error)
         logs.emit("ERROR", message_of(error), command=options.command, ok=False, reason=reason)
         return FAILED
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    if options.serving:
+        return load_serving()
+    if options.working:
+        return load_working()
+    return load_cache() if getattr(options, "what", "") in CACHE_LOOKS else load()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--check", action="store_true", help="only say whether migrations are pending (exit 1)")
     add("seed", _seed, "Upsert the catalogue's seed rows.")
     add("indexes", _indexes, "Build missing or invalid indexes without locking writers.")
-    look = add("check", _check, "Look at the database from inside the network.")
-    look.add_argument("what", choices=[*LOOKS, "all"])
+    look = add("check", _check, "Look at the database or at Redis from inside the network.")
+    look.add_argument("what", choices=[*LOOKS, *CACHE_LOOKS, "all"])
     config = add("check-config", _check_config, "Check the environment; prints names, no values.")
     config.add_argument("--serving", action="store_true", help="also what serving needs: Redis and the secrets")
     config.add_argument("--working", action="store_true", help="also what a worker needs: Redis")
@@ -124,6 +142,8 @@ async def _build(settings: Settings, command: str) -> int:
 
 
 def _check(settings: Settings, options: argparse.Namespace) -> int:
+    if options.what in CACHE_LOOKS:
+        return asyncio.run(_look(options.what, settings, options.command))
     names = list(LOOKS) if options.what == "all" else [options.what]
     return asyncio.run(_looks(names, settings, options.command))
 
@@ -143,7 +163,7 @@ async def _looks(names: list[str], settings: Settings, command: str) -> int:
 
 async def _look(name: str, settings: Settings, command: str) -> int:
     total = bad = 0
-    async for fact in run(LOOKS[name], settings):
+    async for fact in run((LOOKS | CACHE_LOOKS)[name], settings, LIMITS_S.get(name, LIMIT_S)):
         total += 1
         bad += not fact.ok
         severity = "INFO" if fact.ok else "ERROR"

@@ -189,6 +189,20 @@ class Settings(BaseSettings):
         return self.db_ca_file.read_text() if self.db_ca_file else ""
 
 
+class CacheSettings(Settings):
+    """What the looks at Redis read: no database has to be there. Redis comes with AUTH and TLS, whatever is tried."""
+
+    def _missing(self) -> list[str]:
+        given = (("REDIS_HOST", self.redis_host), ("REDIS_PASSWORD", self.redis_password.get_secret_value()))
+        problems = [f"{name}: set it, or REDIS_URL" for name, value in given if not value]
+        if not (self.redis_ca or self.redis_ca_file):
+            return [*problems, "REDIS_CA: the server's CA is needed (or REDIS_CA_FILE)"]
+        return problems + self._redis_ca_problems()
+
+    def _unsafe(self) -> list[str]:
+        return []
+
+
 def _parts(url: str) -> dict[str, object]:
     """Splits `postgresql+asyncpg://user:password@host:port/name?sslmode=...`; a problem is told without the URL."""
     try:
@@ -256,10 +270,19 @@ def _without(problems_of: Callable[[Settings], list[str]]) -> Settings:
     return settings
 
 
+def load_cache() -> Settings:
+    """Like `load`, for the looks at Redis, which need nothing of the database."""
+    return _load(CacheSettings)
+
+
 def load() -> Settings:
     """Reads the environment. Raises ConfigurationError naming every field that is wrong, and no value."""
+    return _load(Settings)
+
+
+def _load(kind: type[Settings]) -> Settings:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         raise ConfigurationError(_problems(error)) from None
 

@@ -1,4 +1,4 @@
-"""A look at the database from inside the network: one fact a line, a verdict at the end."""
+"""A look at the database or at Redis from inside the network: one fact a line, a verdict at the end."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Fact:
 Look = Callable[[Settings], AsyncIterator[Fact]]
 
 
-async def run(look: Look, settings: Settings) -> AsyncIterator[Fact]:
-    """Yields the facts of a look, at most LIMIT_S seconds long; an error ends it as a failed fact `reach`."""
+async def run(look: Look, settings: Settings, limit_s: float = LIMIT_S) -> AsyncIterator[Fact]:
+    """Yields the facts of a look, at most `limit_s` seconds long; an error ends it as a failed fact `reach`."""
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit_s):
             async for fact in look(settings):
                 yield fact
     except Exception as error:
