@@ -22,6 +22,7 @@ SERVICES = (
     "servicenetworking",
     "vpcaccess",
     "sqladmin",
+    "redis",
     "artifactregistry",
     "cloudbuild",
     "logging",

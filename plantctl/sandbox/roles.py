@@ -113,6 +113,7 @@ ROLES: dict[str, tuple[Patterns, Patterns]] = {
     "roles/cloudsql.viewer": (("cloudsql.*.get", "cloudsql.*.list"), ()),
     "roles/redis.admin": (("redis.*",), ()),
     "roles/redis.editor": (("redis.*",), ("redis.instances.create", "redis.instances.delete")),
+    "roles/redis.viewer": (("redis.*.get", "redis.*.list"), ()),
     "roles/compute.networkUser": (("compute.networks.use", "compute.subnetworks.use", "compute.*.get"), ()),
     "roles/vpcaccess.user": (("vpcaccess.connectors.use", "vpcaccess.connectors.get", "vpcaccess.connectors.list"), ()),
     # observability

@@ -61,3 +61,16 @@ def failure(what: str, tool: str, code: int, text: str) -> DataPlaneError:
         "port-taken": "another process listens on its port",
     }.get(reason, f"{tool} ended with {code}")
     return DataPlaneError(what, cause, reason=reason, log=lines)
+
+
+def command_line(pid: int) -> str:
+    """A live process's command line; empty for one that is gone, or a zombie."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    listed = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
+    )
+    return listed.stdout

@@ -8,6 +8,7 @@ import contextlib
 import random
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
@@ -70,10 +71,21 @@ async def _cancel_others() -> None:
 
 
 class Forwarder:
-    """Listens on `listener` and pipes every connection to `target` (host, port), which is dialled per connection."""
+    """Listens on `listener` and pipes every connection to `target` (host, port), which is dialled per connection.
 
-    def __init__(self, loop: ForwardLoop, listener: socket.socket, target: tuple[str, int]) -> None:
+    With `tls` the clients' side is encrypted, and ends here.
+    """
+
+    def __init__(
+        self,
+        loop: ForwardLoop,
+        listener: socket.socket,
+        target: tuple[str, int],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.target = target
+        self.tls = tls
         self._loop = loop
         self._listener = listener
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,13 +120,27 @@ class Forwarder:
             asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     async def _connected(self, connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=connection)
+        try:
+            reader, writer = await self._opened(connection)
+        except (OSError, TimeoutError):  # a handshake that failed; ssl.SSLError is an OSError
+            return
         try:
             await self._pipe_both(reader, writer)
         except (OSError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()  # a reset, as from a server that went away
         finally:
             writer.close()
+
+    async def _opened(self, connection: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.tls is None:
+            return await asyncio.open_connection(sock=connection)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, connection, ssl=self.tls, ssl_handshake_timeout=_CONNECT_DEADLINE_S
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _pipe_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connecting = asyncio.open_connection(*self.target)
@@ -165,7 +191,7 @@ class ForwardSet:
         """Forward `port` on the address that stands for `name` (a reserved address, 10.20.0.3) to `target`."""
         with self._lock:
             host = self._address(name)
-            listener = _listen(host, port) or _listen("127.0.0.1", 0)
+            listener = listen(host, port) or listen("127.0.0.1", 0)
             if listener is None:
                 raise OSError("no free port on loopback")
             found_host, found_port = listener.getsockname()[:2]
@@ -228,7 +254,8 @@ def _claim() -> tuple[str, socket.socket | None]:
     return "127.0.0.1", None
 
 
-def _listen(host: str, port: int) -> socket.socket | None:
+def listen(host: str, port: int) -> socket.socket | None:
+    """A listening socket for a Forwarder, or None when the address is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not hold the port

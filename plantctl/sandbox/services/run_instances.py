@@ -9,9 +9,10 @@ import base64
 import re
 
 from plantctl.sandbox import errors
+from plantctl.sandbox.dataplane import samples
 from plantctl.sandbox.dataplane.forward import ForwardSet
 from plantctl.sandbox.service import Body, World
-from plantctl.sandbox.services import artifactregistry
+from plantctl.sandbox.services import artifactregistry, redis_plane
 
 SQL_PORT = 5432
 PEERING = "servicenetworking-googleapis-com"
@@ -20,6 +21,8 @@ INSTANCE = re.compile(r"sqladmin/projects/[^/]+/instances/[^/]+")
 
 def image_digest(world: World, project: str, image: str) -> str:
     """Digest of the image; 404 when it is not there, 403 when Cloud Run's agent may not pull it (hazards U02, U03)."""
+    if samples.is_sample(image):
+        return world.plane.images.build(samples.source()).digest if world.plane is not None else ""
     found = artifactregistry.resolve(world, image)
     if found is None:
         raise errors.not_found(f"Image '{image}' not found.")
@@ -103,6 +106,11 @@ def open_ways(world: World, project: str, template: Body) -> ForwardSet:
             ways.open(private[0], SQL_PORT, ("127.0.0.1", port))
         else:
             ways.unreachable(private[0])
+    for address, port, real in redis_plane.endpoints(world, project, network):
+        if real:
+            ways.open(address, port, ("127.0.0.1", real))
+        else:
+            ways.unreachable(address)
     return ways
 
 

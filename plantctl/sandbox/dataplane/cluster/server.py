@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from plantctl.sandbox.dataplane.accounts import Account
-from plantctl.sandbox.dataplane.command import environment, failure
+from plantctl.sandbox.dataplane.command import command_line, environment, failure
 from plantctl.sandbox.dataplane.error import DataPlaneError
 
 # signal and how long to wait before the next, sharper one; PostgreSQL's own names of the modes
@@ -47,7 +47,7 @@ class Server:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
             # the number may have gone to another program since: only a process that names this directory is ours
-            if str(self.data) in _command_line(pid):
+            if str(self.data) in command_line(pid):
                 return pid
         return self._process.pid if self._process is not None else None
 
@@ -151,16 +151,3 @@ class Server:
             pid = int(path.read_text().splitlines()[0])
             os.kill(pid, 0)
             path.unlink()
-
-
-def _command_line(pid: int) -> str:
-    """A live process's command line; empty for one that is gone, or a zombie."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
-    listed = subprocess.run(
-        ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=False
-    )
-    return listed.stdout
