@@ -94,6 +94,14 @@ async def set_availability(
     return await _shown(changed, cache, response)
 
 
+@admin.get("")
+async def list_all_listings(
+    caller: Operator, db: Db, state: State | None = None, cursor: Cursor = None, limit: Limit = 20
+) -> Page[Listing]:
+    """Everybody's agents, newest first: to find one that must be retired."""
+    return await db.read(lambda c: queries.fetch_page(c, None, state, limit, cursor))
+
+
 @admin.post("/{agent_id}/publish")
 async def publish_listing(
     agent_id: UUID, review: Review, caller: Operator, db: Db, cache: Cached, response: Response

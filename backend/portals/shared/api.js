@@ -3,8 +3,6 @@
 import { PREFIX, Problem, send } from "./http.js";
 import { credentials, refresh, session } from "./session.js";
 
-let documented = null;
-
 /**
  * Carries out an operation. Parameters of the path come by name; beside them `query`, `body`, `version` (If-Match),
  * `key` (Idempotency-Key) and `signal`. A 401 renews the session, else has the person sign in, and tries once more.
@@ -42,12 +40,4 @@ async function renewed(refused) {
 /** A key under which repeating a request does the work once. Made when a form opens, not when it is sent. */
 export function freshKey() {
   return crypto.randomUUID();
-}
-
-/** Whether the API that answers here has an operation; asks its own document, once. */
-export async function offers(operation) {
-  const [method, path] = operation.split(" ");
-  documented ??= send("GET", "/openapi.json").then(({ data }) => data.paths);
-  const paths = await documented.catch(() => ({}));
-  return method.toLowerCase() in (paths[PREFIX + path] ?? {});
 }
