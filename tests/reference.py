@@ -26,7 +26,9 @@ SECTIONS = {
     "project": "Project",
     "network": "Network",
     "database": "Database",
+    "cache": "Cache",
     "backend": "Backend",
+    "monitoring": "Monitoring",
 }
 
 MEANINGS = {
@@ -69,6 +71,11 @@ MEANINGS = {
     "database.connection": "How jobs and services reach the database: its private address with verified TLS.",
     "database.dr_replica": "A read replica in another region.",
     "database.dr_region": "Region of that replica.",
+    "cache.instance": "Memorystore instance.",
+    "cache.tier": "STANDARD_HA: a replica in a second zone; the tier of an instance cannot be changed.",
+    "cache.version": "Redis version; it is not upgraded in place.",
+    "cache.memory_gb": "Memory. Changing it fails the instance over, and what is not replicated yet is lost.",
+    "cache.backup_hour": "Hour (UTC) of the daily snapshot; the export to Cloud Storage begins half an hour later.",
     "backend.image": "Name of the image.",
     "backend.repository": "Artifact Registry repository.",
     "backend.version": "Tag of the image; once pushed it stays what it was, so raise it for a new source.",
@@ -86,6 +93,7 @@ MEANINGS = {
     "backend.processes": "Serving processes of an instance: as many as it has CPUs.",
     "backend.worker": "Cloud Run worker pool that takes from the job queue.",
     "backend.worker_instances": "Its instances; their number is fixed.",
+    "monitoring.email": "Who gets the alerts.",
 }
 
 
@@ -106,6 +114,8 @@ SHAPES = {
     settings.RULES["database.instance"]["pattern"]: "lower-case letters, digits and hyphens",
     settings.RULES["backend.version"]["pattern"]: "a tag of an image",
     settings.RULES["backend.memory"]["pattern"]: "an amount in Mi or Gi",
+    settings.RULES["cache.instance"]["pattern"]: "40 lower-case letters, digits and hyphens at most",
+    settings.RULES["monitoring.email"]["pattern"]: "an e-mail",
 }
 """What the patterns of the settings mean, in words."""
 

@@ -64,7 +64,7 @@ def recreated(plant: Plant, names: Sequence[str]) -> frozenset[str]:
         return frozenset()
     from plantctl.desired.secrets import SECRETS
 
-    known = [plant.database.name, plant.database.instance, *SECRETS]
+    known = [plant.database.name, plant.database.instance, plant.cache.instance, *SECRETS]
     known += [plant.bucket(purpose) for purpose in ("source", "backup", "portal")]
     for name in names:
         if name not in known:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from plantctl.desired import cache as desired
 from plantctl.desired.database import job_name
-from plantctl.errors import ProbeFailed
+from plantctl.errors import ApiFailure, PlantctlError, ProbeFailed
 from plantctl.gcp import operations
 from plantctl.gcp.resource import is_operation
 from plantctl.model.step import Body, Change, Evidence, Finding, Verdict
@@ -111,6 +111,21 @@ def drill(ctx: Context, running: Body | None = None) -> Drill:
     seen = jobs.passed(ctx, jobs.finished(ctx, name, deadline_s=PROBE_S), CHECK, jobs.OPS_CACHE)
     after = str(redis.listed(ctx).get("currentLocationId", ""))
     return _result(seen, before=before, after=after)
+
+
+def on_request(ctx: Context) -> Drill:
+    """A drill that an operator ordered. PlantctlError where there is nothing to drill with yet; else as `drill`."""
+    try:
+        return drill(ctx)
+    except ApiFailure as failure:
+        if failure.code != 404:
+            raise
+        raise PlantctlError(
+            f"there is no job {jobs.OPS_CACHE} to probe {ctx.plant.cache.instance} with",
+            cause=failure.message,
+            hint="plantctl phase run cache",
+            reference="no-instance",
+        ) from None
 
 
 def _result(seen: jobs.Execution, *, before: str, after: str) -> Drill:

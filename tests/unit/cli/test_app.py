@@ -41,7 +41,7 @@ def test_help_shows_and_executes_nothing(folder: Path, path: tuple[str, ...]) ->
 
 def test_the_promised_commands_are_there() -> None:
     promised = "phase list|plan|run|verify;status checklist|runs;item show|attest|waive;lock show|release"
-    promised += ";journal verify|export;config list|explain;backup create|list"
+    promised += ";journal verify|export;config list|explain;backup create|list;drill failover"
     promised += ";sandbox up|down|status|env|logs|faults|reset"
     for line in promised.split(";"):
         name, verbs = line.split()

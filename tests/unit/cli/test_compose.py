@@ -56,7 +56,7 @@ def test_a_secret_that_cannot_be_taken(word: str, says: str) -> None:
 
 def test_only_what_holds_data_is_recreated() -> None:
     plant = Plant()
-    names = ["plant_db", "plant-postgres", "API_KEYS", plant.bucket("backup")]
+    names = ["plant_db", "plant-postgres", "plant-redis", "API_KEYS", plant.bucket("backup")]
     assert compose.recreated(plant, names) == set(names)
     assert compose.recreated(plant, []) == set()
     with pytest.raises(UsageError, match="plant-network"):
