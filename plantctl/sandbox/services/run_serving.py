@@ -73,6 +73,9 @@ def bring_up(world: World, key: str) -> Failure | None:
         return refused(started.error, "secret")
     if started.error is not None:
         return Failure(message=str(started.error), reason="REVISION_FAILED")
+    if not plan.serves:
+        words = f"The user-provided container failed to start: {started.reason}."  # unverified: Google's words for it
+        return Failure(message=words, revision_reason="HEALTH_CHECK_CONTAINER_ERROR")
     return unhealthy(port_of(revision), default_probe=plan.startup.default, logs=revision["logUri"])
 
 
