@@ -16,6 +16,7 @@ import pytest
 
 from plantctl.sandbox.app import App
 from tests.sandbox import plane_kit as kit
+from tests.sandbox import run_kit
 from tests.sandbox.conftest import PROJECT, Sandbox
 
 GCLOUD = shutil.which("gcloud")
@@ -64,6 +65,12 @@ def gcloud(box: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Gcloud:
         return json.loads(done.stdout or "null") if parse else done.stdout
 
     return run
+
+
+@pytest.fixture(scope="module")
+def image(box: Sandbox) -> str:
+    """The toy image by digest."""
+    return kit.prepare(box)
 
 
 def together(gcloud: Gcloud, *commands: str) -> list[Any]:
@@ -146,8 +153,7 @@ def test_storage(gcloud: Gcloud, tmp_path: Path) -> None:
     assert gcloud(f"storage cat {bucket}/a/file", parse=False) == "bytes"
 
 
-def test_images_jobs_builds_and_logs(box: Sandbox, gcloud: Gcloud) -> None:
-    image = kit.prepare(box)
+def test_images_jobs_builds_and_logs(box: Sandbox, gcloud: Gcloud, image: str) -> None:
     kit.make_job(box, "toy", image)
     described, images, jobs, job, builds, execution = together(
         gcloud,
@@ -173,3 +179,37 @@ def test_images_jobs_builds_and_logs(box: Sandbox, gcloud: Gcloud) -> None:
     assert "plain line" in {entry.get("textPayload") for entry in entries}
     with pytest.raises(AssertionError, match="The execution failed"):
         gcloud(f"run jobs execute toy --region {REGION} --args fail --wait")
+
+
+def test_services_and_their_traffic(box: Sandbox, gcloud: Gcloud, image: str) -> None:
+    server = run_kit.image(box)
+    first = run_kit.made(box, "shown", run_kit.template(server))
+    second = run_kit.made(box, "shown", run_kit.template(server, env=[{"name": "GREETING", "value": "again"}]))
+    old, new = (one["latestReadyRevision"].rsplit("/", 1)[1] for one in (first, second))
+    described, listed, revisions, revision = together(
+        gcloud,
+        f"run services describe shown --region {REGION}",
+        "run services list",
+        f"run revisions list --service shown --region {REGION}",
+        f"run revisions describe {old} --region {REGION}",
+    )
+    assert described["status"]["url"] == second["uri"]
+    assert {c["type"]: c["status"] for c in described["status"]["conditions"]} == {
+        "Ready": "True",
+        "ConfigurationsReady": "True",
+        "RoutesReady": "True",
+    }
+    assert described["spec"]["template"]["spec"]["containers"][0]["image"] == server
+    assert "shown" in {one["metadata"]["name"] for one in listed}
+    assert [one["metadata"]["name"] for one in revisions] == [new, old]
+    assert revision["metadata"]["name"] == old
+    traffic = gcloud(f"run services update-traffic shown --region {REGION} --to-revisions {old}=100")
+    assert [target["revisionName"] for target in traffic] == [old]
+    with run_kit.caller(box) as session:
+        answer = session.get(second["uri"], timeout=30).json()
+        assert answer["env"]["K_REVISION"] == old
+    invoker = "--member allUsers --role roles/run.invoker"
+    policy = gcloud(f"run services add-iam-policy-binding shown --region {REGION} {invoker}")
+    assert policy["bindings"] == [{"role": "roles/run.invoker", "members": ["allUsers"]}]
+    gcloud(f"run services delete shown --region {REGION}", parse=False)
+    assert box.call("GET", f"{run_kit.SERVICES}/shown").status_code == 404

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from plantctl.sandbox import errors
+from plantctl.sandbox.access import iam_policy_handlers
 from plantctl.sandbox.service import Body, Call
 from plantctl.sandbox.services import run_revisioned, run_serving
 from plantctl.sandbox.services.run import service
@@ -210,3 +211,12 @@ def _target(given: dict[str, Any]) -> Body:
     else:
         target["type"] = LATEST
     return target | ({"tag": given["tag"]} if given.get("tag") else {})
+
+
+METHODS = SERVICES.methods
+iam_policy_handlers(
+    service,
+    (f"{METHODS}.getIamPolicy", f"{METHODS}.setIamPolicy", f"{METHODS}.testIamPermissions"),
+    lambda call: run_revisioned.found(call, SERVICES, "resource")[0],
+    versions=("v1",),
+)
