@@ -27,6 +27,7 @@ from plantctl.sandbox.registry import load_services
 from plantctl.sandbox.rest_server import QuietServer, RestApp, listen, server_for
 from plantctl.sandbox.service import World
 from plantctl.sandbox.store import Store
+from plantctl.sandbox.ticker import Ticker
 from plantctl.sandbox.wire import Wire
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class App:
         self.gateway = Gateway(self.world, self.catalog, self.wire, self.faults, strict=strict)
         self._rest = RestApp(self.gateway, consoles.Console(self), self.catalog)
         self._server: QuietServer = server_for(self._rest)
+        self._ticker = Ticker(self.world)
         self._grpc: GrpcServer | None = None
         self._serving: Serving | None = None
         self._thread: threading.Thread | None = None
@@ -104,10 +106,12 @@ class App:
             "ca": str(proxy.ca),
         }
         self.world.fire("started")
+        self._ticker.start()
         return self.endpoints
 
     def stop(self) -> None:
         """Stop serving, then the data plane, then close the store."""
+        self._ticker.stop()
         self._server.should_exit = True
         if self._grpc is not None:
             self._grpc.stop()

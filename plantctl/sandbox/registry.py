@@ -39,6 +39,8 @@ SERVICES = (
     "monitoring",
     "monitoring_channels",
     "monitoring_metrics",
+    "cloudscheduler",
+    "scheduler_runs",
 )
 
 

@@ -116,6 +116,7 @@ ROLES: dict[str, tuple[Patterns, Patterns]] = {
     "roles/redis.viewer": (("redis.*.get", "redis.*.list"), ()),
     "roles/compute.networkUser": (("compute.networks.use", "compute.subnetworks.use", "compute.*.get"), ()),
     "roles/vpcaccess.user": (("vpcaccess.connectors.use", "vpcaccess.connectors.get", "vpcaccess.connectors.list"), ()),
+    "roles/cloudscheduler.admin": (("cloudscheduler.*",), ()),
     # observability
     "roles/logging.logWriter": (("logging.logEntries.create",), ()),
     "roles/logging.viewer": (("logging.logEntries.list", "logging.*.get", "logging.*.list"), ()),

@@ -199,8 +199,9 @@ class Service:
 
         Events: `project-created` (project, origin: reset or api), `project-deleted` (project), `api-enabled` (project,
         api: host name), `clock-advanced` (seconds), `reset` (no facts; the store is empty, the data plane stopped),
-        `started` (no facts; the ports answer), `request-served` (project, location, service, revision, status,
-        latency_s; one a request to a Cloud Run service, in batches within one transaction).
+        `minute` (no facts; the clock shows another one), `started` (no facts; the ports answer), `request-served`
+        (project, location, service, revision, status, latency_s; one a request to a Cloud Run service, in batches
+        within one transaction).
         """
 
         def register(listener: Listener) -> Listener:
