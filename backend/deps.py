@@ -25,11 +25,16 @@ def resources(request: Request) -> Resources:
     return found
 
 
-def _database(request: Request) -> Database:
+# FastAPI runs a plain function of a dependency in a thread, which costs more than the rest of a cached answer.
+async def _held(request: Request) -> Resources:
+    return resources(request)
+
+
+async def _database(request: Request) -> Database:
     return resources(request).database
 
 
-def _cache(request: Request) -> Cache:
+async def _cache(request: Request) -> Cache:
     return resources(request).cache
 
 
@@ -110,7 +115,7 @@ def etag(version: int) -> dict[str, str]:
 
 Db = Annotated[Database, Depends(_database)]
 Cached = Annotated[Cache, Depends(_cache)]
-Held = Annotated[Resources, Depends(resources)]
+Held = Annotated[Resources, Depends(_held)]
 Anyone = Annotated[Caller, Depends(_caller)]
 Account = Annotated[Caller, Depends(_account)]
 Customer = Annotated[Caller, Depends(_need("customer"))]
@@ -120,4 +125,5 @@ AgentReader = Annotated[Caller, Depends(_need("partner", scope="agents:read"))]
 AgentWriter = Annotated[Caller, Depends(_need("partner", scope="agents:write"))]
 HireReader = Annotated[Caller, Depends(_need("partner", scope="hires:read"))]
 Deliverer = Annotated[Caller, Depends(_need("partner", scope="deliverables:write"))]
+JobChecker = Annotated[Caller, Depends(_need("service", scope="jobs:check"))]
 IfMatch = Annotated[int, Depends(_version)]

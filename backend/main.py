@@ -17,6 +17,7 @@ from backend.deliverables import routes as deliverables
 from backend.deps import limit
 from backend.hires import routes as hires
 from backend.industries import routes as industries
+from backend.job_checks import routes as job_checks
 from backend.job_roles import routes as job_roles
 from backend.jobs import routes as jobs
 from backend.lifespan import lifespan
@@ -62,7 +63,7 @@ def _api() -> APIRouter:
     everybody = (industries.router, skills.router, job_roles.router, agents.router, auth.router, me.router)
     customers = (hires.router, deliverables.router)
     partners = (listings.router, hires.partner, api_keys.router)
-    for router in (*everybody, *customers, *partners):
+    for router in (*everybody, *customers, *partners, job_checks.router):
         api.include_router(router)
     for router in (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router, jobs.admin):
         api.include_router(router, prefix="/admin")

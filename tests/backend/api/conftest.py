@@ -130,7 +130,9 @@ def _settings(server: Server, database: str, redis: RedisServer) -> Settings:
             "redis_port": redis.port,
             "redis_password": PASSWORD,
             "jwt_secret_key": SIGNING_KEY,
-            "api_keys": json.dumps([{"id": "smoke", "key": SERVICE_KEY, "scopes": ["read"], "limit": 300}]),
+            "api_keys": json.dumps(
+                [{"id": "smoke", "key": SERVICE_KEY, "scopes": ["read", "jobs:check"], "limit": 300}]
+            ),
             "google_cloud_project": "waooaw-prod",
         }
     )
