@@ -13,6 +13,10 @@ Known = str | Later
 ACCOUNT = "plant-backend-sa"
 SECRETS = ("DATABASE_PASSWORD", "REDIS_PASSWORD", "REDIS_CA", "JWT_SECRET_KEY", "API_KEYS")
 """Every environment variable whose value comes from the secret of the same name."""
+WORKER_SECRETS = SECRETS[:3]
+"""A worker signs nothing and knows no API key."""
+WORKER_PORT = 8000
+"""A worker pool is given no PORT: its liveness probe asks at the image's own."""
 ALIVE = "/health"
 """What both probes ask: it touches neither database nor Redis, so that a failover restarts nothing."""
 
@@ -112,8 +116,10 @@ def vpc(plant: Plant) -> Body:
     return {"template": {"vpcAccess": {"connector": connector_name(plant), "egress": "PRIVATE_RANGES_ONLY"}}}
 
 
-def environment(plant: Plant, *, values: Mapping[str, Known], versions: Mapping[str, Known]) -> list[Body]:
-    """`values`: DB_HOST, DB_CA, REDIS_HOST and REDIS_PORT. `versions`: one of each secret, by number (hazards K01).
+def environment(
+    plant: Plant, *, values: Mapping[str, Known], versions: Mapping[str, Known], names: tuple[str, ...] = SECRETS
+) -> list[Body]:
+    """`values`: DB_HOST, DB_CA, REDIS_HOST and REDIS_PORT. `versions`: one of each of `names`, by number (hazards K01).
 
     PORT is not among them: Cloud Run sets it from the container's port.
     """
@@ -134,14 +140,18 @@ def environment(plant: Plant, *, values: Mapping[str, Known], versions: Mapping[
         "REDIS_TLS": "true",
     }
     found: list[Body] = [{"name": name, "value": value} for name, value in plain.items()]
-    for name in SECRETS:
+    for name in names:
         reference = {"secret": name, "version": versions[name]}
         found.append({"name": name, "valueSource": {"secretKeyRef": reference}})
     return found
 
 
 def worker(plant: Plant, *, image: Known, values: Mapping[str, Known], versions: Mapping[str, Known]) -> Body:
-    """run v2 WorkerPool: the same image, identity and environment, told by its argument to take from the queue."""
+    """run v2 WorkerPool: the same image and identity, told by its argument to take from the queue.
+
+    Its probe may be HTTP (docs, run, "Configure container health checks for worker pools").
+    """
+    asked = {"path": ALIVE, "port": WORKER_PORT}
     return {
         "labels": plant.labels,
         "scaling": {"manualInstanceCount": plant.backend.worker_instances},
@@ -151,8 +161,15 @@ def worker(plant: Plant, *, image: Known, values: Mapping[str, Known], versions:
                 {
                     "image": image,
                     "args": ["worker"],
-                    "env": environment(plant, values=values, versions=versions),
+                    "env": environment(plant, values=values, versions=versions, names=WORKER_SECRETS),
                     "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
+                    "livenessProbe": {
+                        "httpGet": asked,
+                        "initialDelaySeconds": 10,
+                        "periodSeconds": 10,
+                        "timeoutSeconds": 5,
+                        "failureThreshold": 3,
+                    },
                 }
             ],
             **vpc(plant)["template"],

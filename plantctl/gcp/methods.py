@@ -54,10 +54,8 @@ READING_POSTS = frozenset(
 )
 """POSTs that change nothing; every other POST, PUT, PATCH and DELETE is a write, whatever it is answered."""
 
-_NO_NAMES = frozenset(
-    ("requestId", "updateMask", "body", "options", "uploadType", "ifGenerationMatch", "consumerId", "force")
-    + ("allowMissing",)
-)
+_PRECISIONS = ("requestId", "updateMask", "ifGenerationMatch", "allowMissing", "force")
+_NO_NAMES = frozenset((*_PRECISIONS, "body", "options", "uploadType", "consumerId"))
 _NAMES = ("name", "accountId", "projectId", "displayName")
 """Where a body names what it makes: most APIs; serviceAccounts.create; projects.create; budgets.create."""
 

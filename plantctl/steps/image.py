@@ -141,12 +141,23 @@ def verify_build(ctx: Context) -> Evidence:
 
 
 def _docker_image(ctx: Context, digest: str) -> Body:
-    repository = desired_storage.repository_name(ctx.plant)
-    method = "artifactregistry.projects.locations.repositories.dockerImages.get"
-    found = ctx.gcp.get(method, name=f"{repository}/dockerImages/{ctx.plant.backend.image}@{digest}")
+    found = stored(ctx, digest)
     if found is None:
         raise ProbeFailed(f"the registry does not have {digest}")
     return found
+
+
+def stored(ctx: Context, digest: str) -> Body | None:
+    """The image of a digest as the registry keeps it, or None."""
+    repository = desired_storage.repository_name(ctx.plant)
+    method = "artifactregistry.projects.locations.repositories.dockerImages.get"
+    return ctx.gcp.get(method, name=f"{repository}/dockerImages/{ctx.plant.backend.image}@{digest}")
+
+
+def digest_of_version(ctx: Context) -> str:
+    """The digest that the tag of backend.version leads to; empty when there is no such tag."""
+    tag = _tag(ctx)
+    return str(tag["version"]).rsplit("/", 1)[1] if tag is not None else ""
 
 
 def _tag(ctx: Context) -> Body | None:
@@ -159,6 +170,10 @@ def check_push(ctx: Context) -> Finding:
     """The tag leads to the digest that was built. The push itself is the build's last step."""
     digest = ctx.known(BUILD, "digest")
     tag = _tag(ctx)
+    if tag is None and stored(ctx, digest) is None:
+        hint = "raise backend.version in plant.toml: what was built once is not built again under the same tag"
+        reason = f"the image {digest[:19]} was built and is gone from the registry"
+        return Finding(verdict=Verdict.CONFLICT, reason=reason, hint=hint)
     if tag is None:
         change = Change(field=f"tag {ctx.plant.backend.version}", desired=digest)
         hint = f"gcloud artifacts docker tags add {ctx.plant.image_name}@{digest} {desired.tagged(ctx.plant)}"
@@ -181,19 +196,19 @@ def verify_push(ctx: Context) -> Evidence:
     return Evidence(words=(f"{desired.tagged(ctx.plant)} is {digest}",), where="Artifact Registry, dockerImages")
 
 
-def _occurrences(ctx: Context, kind: str) -> list[Body]:
-    uri = f"https://{ctx.plant.image_name}@{ctx.known(PUSH, 'digest')}"
-    wanted = f'kind="{kind}" AND resourceUrl="{uri}"'
+def _occurrences(ctx: Context, kind: str, digest: str) -> list[Body]:
+    wanted = f'kind="{kind}" AND resourceUrl="https://{ctx.plant.image_name}@{digest}"'
     parent = f"projects/{ctx.plant.project.id}"
     return ctx.gcp.list("containeranalysis.projects.occurrences.list", "occurrences", parent=parent, filter=wanted)
 
 
 def check_scan(ctx: Context) -> Finding:
     """The scan starts by itself after a push; PENDING until it has finished."""
-    found = _occurrences(ctx, "DISCOVERY")
+    digest = ctx.known(PUSH, "digest")
+    found = _occurrences(ctx, "DISCOVERY", digest)
     status = str(found[0].get("discovery", {}).get("analysisStatus", "")) if found else ""
     if status == "FINISHED_SUCCESS":
-        return Finding(verdict=Verdict.IN_PLACE, facts={"scanned": ctx.known(PUSH, "digest")})
+        return Finding(verdict=Verdict.IN_PLACE, facts={"scanned": digest})
     if status in ("FINISHED_FAILED", "FINISHED_UNSUPPORTED"):
         hint = f"see why: `gcloud artifacts docker images describe {ctx.plant.image_name}:{ctx.plant.backend.version} "
         hint += "--show-all-metadata`; raise backend.version in plant.toml to have a new image scanned"
@@ -215,19 +230,24 @@ def apply_scan(ctx: Context, finding: Finding) -> None:
 
 
 def verify_scan(ctx: Context) -> Evidence:
-    """The gate: no CRITICAL for which there is a fix; GateFailed (exit 6) otherwise."""
-    found = [occurrence["vulnerability"] for occurrence in _occurrences(ctx, "VULNERABILITY")]
+    """The gate, and what else was found."""
+    where = "Container Analysis" + (" (findings of the local fixture)" if ctx.gcp.target.local else "")
+    return Evidence(words=(pass_gate(ctx, ctx.known(PUSH, "digest")),), where=where)
+
+
+def pass_gate(ctx: Context, digest: str) -> str:
+    """Counts by severity; GateFailed (exit 6) when there is a CRITICAL one for which there is a fix."""
+    found = [occurrence["vulnerability"] for occurrence in _occurrences(ctx, "VULNERABILITY", digest)]
     critical = [v for v in found if v.get("effectiveSeverity") == "CRITICAL" and v.get("fixAvailable")]
     if critical:
         names = ", ".join(sorted(str(v.get("shortDescription") or "unnamed") for v in critical))
         raise GateFailed(
             f"the image has {len(critical)} critical vulnerabilities with a fix: {names}",
-            cause=f"scan of {ctx.known(PUSH, 'digest')[:19]}",
+            cause=f"scan of {digest[:19]}",
             hint="update the packages in backend/requirements.lock, raise backend.version, and run again",
         )
     counts = dict.fromkeys(("CRITICAL", "HIGH", "MEDIUM", "LOW"), 0)
     for vulnerability in found:
         severity = str(vulnerability.get("effectiveSeverity"))
         counts[severity] = counts.get(severity, 0) + 1
-    where = "Container Analysis" + (" (findings of the local fixture)" if ctx.gcp.target.local else "")
-    return Evidence(words=(", ".join(f"{n} {s.lower()}" for s, n in counts.items()),), where=where)
+    return ", ".join(f"{n} {s.lower()}" for s, n in counts.items())

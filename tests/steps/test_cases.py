@@ -176,11 +176,16 @@ def test_every_step_has_its_cases() -> None:
     assert {path.parent.name for path in FILES} == set(BY_ID)
     assert {state for states in cases.values() for state in states} == set(STATES)
     assert [item for item, states in cases.items() if "in_place" not in states] == []
-    proofs = {"database.proxy.connect", "database.proxy.tls"}  # nothing to make, nothing that can differ: only looks
+    proofs = {
+        "database.proxy.connect",
+        "database.proxy.tls",
+        "cache.client.pool",
+    }  # nothing to make, nothing that can differ: only looks
+    proofs |= {f"backend.health.{word}" for word in ("endpoint", "database", "redis", "lifecycle")}
     assert {item for item, states in cases.items() if states == {"in_place"}} == proofs
     writes = {path.parent.name for path in FILES if json.loads(path.read_text()).get("calls")}
     looks = {"predeploy.sa.key", "backend.image.dockerfile", "backend.image.push", "backend.image.scan"}
-    assert set(BY_ID) - writes == proofs | looks | {"database.proxy.install"}
+    assert set(BY_ID) - writes == proofs | looks | {"database.proxy.install", "cache.client.install"}
 
 
 def test_a_wrong_case_fails() -> None:

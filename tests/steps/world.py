@@ -6,7 +6,10 @@ tests/steps/README.md says how a case is written.
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from plantctl.errors import ApiFailure, UnknownOutcome
@@ -84,11 +87,50 @@ class Past:
         self.notes.append(f"forgot {item}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CaseTarget(Target):
+    """A target whose services answer what the case says (`web`)."""
+
+    answers: Body = field(default_factory=dict)
+
+    def web(self) -> Any:
+        """A session that answers by `METHOD /path`, else by path; a number is a status without a body."""
+        return Web(self.answers)
+
+
+class Web:
+    """Speaks requests' language as far as the probes do. Nobody is let in without an identity."""
+
+    def __init__(self, answers: Body) -> None:
+        self._answers = answers
+
+    def request(self, method: str, url: str, *, headers: Body, **_: Any) -> Any:
+        """The next answer of a series, the only one, or 404."""
+        if not headers:
+            return SimpleNamespace(status_code=403, content=b"Forbidden")
+        path = "/" + url.split("/", 3)[3]
+        value = self._answers.get(f"{method} {path}", self._answers.get(path, 404))
+        if isinstance(value, dict) and "$series" in value:
+            series = value["$series"]
+            value = series.pop(0) if len(series) > 1 else series[0]
+        if value == 0:
+            raise ConnectionError("refused")
+        status, body = (value, {}) if isinstance(value, int) else (value.get("$status", 200), value)
+        sent = {key: part for key, part in body.items() if key != "$status"}
+        return SimpleNamespace(status_code=status, content=json.dumps(sent).encode())
+
+
 class FakeGcp(Gcp):
     """The seam itself, with the case's answers behind it. `writes` and `probes` hold what was sent, in order."""
 
     def __init__(self, case: Body, past: Past) -> None:
-        self.target = Target(kind="sandbox", project="waooaw-prod", region="us-central1", poll_s=(1.0, 2.0))
+        self.target = CaseTarget(
+            kind="sandbox",
+            project="waooaw-prod",
+            region="us-central1",
+            poll_s=(1.0, 2.0),
+            answers=copy.deepcopy(case.get("web", {})),
+        )
         self.recorder: Any = Recorder()
         self.memory = past
         self.clock = Clock()

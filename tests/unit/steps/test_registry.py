@@ -23,6 +23,7 @@ LINES = {item.id: item for item in load().items}
 BY_ID = {entry.id: entry for entry in STEPS}
 ACTIONS: list[Step[Context]] = [entry for entry in STEPS if isinstance(entry, Step)]
 CASES = ROOT / "tests/steps/cases"
+EXPORT = "redis.projects.locations.instances.export"
 RUN = "run.projects.locations.jobs.run"
 SYNCHRONOUS_S = 6
 """Steps without a long-running operation: some requests, each with its way there and back."""
@@ -37,7 +38,9 @@ def test_every_step_is_a_line_with_the_same_title_in_the_same_order() -> None:
 
 def test_the_first_phases_are_whole() -> None:
     lacking = [
-        item for item in LINES if item.startswith(("predeploy.", "database.", "backend.image.")) and item not in BY_ID
+        item
+        for item in LINES
+        if item.startswith(("predeploy.", "database.", "cache.", "backend.")) and item not in BY_ID
     ]
     assert lacking == list(not_applicable(Plant()))
     assert not_applicable(Plant(database=Database(dr_replica=True))) == {}
@@ -58,6 +61,11 @@ def test_what_a_step_builds_on_it_also_needs() -> None:
         "database.instance.users": {"predeploy.secret.database_password", "predeploy.secret.database_owner_password"},
         "database.ops.job": {"backend.image.push", "database.instance.create", "predeploy.network.connector"},
         "database.init.migrate": {"backend.image.push", "database.instance.database", "predeploy.sa.migrator"},
+        "backend.service.deploy": {"backend.image.push", "cache.instance.create", "cache.instance.secrets"},
+        "backend.worker.deploy": {"backend.image.push", "cache.instance.secrets", "predeploy.secret.api_keys"},
+        "cache.instance.secrets": {"cache.instance.create", "predeploy.secret.redis_password"},
+        "cache.instance.alerting": {"cache.instance.create", "monitoring.channel.create"},
+        "cache.client.connect": {"backend.image.push", "cache.instance.secrets", "predeploy.network.connector"},
         "backend.image.build": {"predeploy.registry.repository", "predeploy.storage.buckets", "predeploy.sa.roles"},
     }
     assert {item: needed - created[item] for item, needed in wants.items()} == {item: set() for item in wants}
@@ -75,7 +83,11 @@ def written(item: str) -> set[str]:
     for path in (CASES / item).glob("*.json"):
         for call in json.loads(path.read_text()).get("calls", []):
             method, params = call["method"], call.get("params", {})
-            if method.startswith("sql."):
+            if method.startswith("redis."):
+                found.add("instance plant-redis")
+            elif method.startswith("monitoring."):
+                found.add("monitoring of the project")
+            elif method.startswith("sql."):
                 found.add(f"instance {params.get('instance', 'plant-postgres')}")
             elif method.endswith("setIamPolicy"):
                 found.add(f"policy of {params.get('resource') or params['bucket']}")
@@ -97,8 +109,11 @@ def test_two_steps_that_write_to_one_thing_share_a_lane() -> None:
     ]
     assert apart == []
     assert len(writers["instance plant-postgres"]) == 7
-    assert len(writers["policy of projects/waooaw-prod"]) == 2
+    assert len(writers["instance plant-redis"]) == 4
+    assert len(writers["monitoring of the project"]) == 2
+    assert len(writers["policy of projects/waooaw-prod"]) == 3
     assert len(writers["projects/waooaw-prod/locations/us-central1/jobs/plant-migrate"]) == 3
+    assert len(writers["projects/waooaw-prod/locations/us-central1/services/plant-backend"]) == 5
     # secrets, bucket and repository have policies of their own: no lane makes them wait for each other
     assert {thing for thing, steps in writers.items() if len(steps) == 1 and "policy" in thing} >= {
         "policy of projects/waooaw-prod/secrets/JWT_SECRET_KEY",
@@ -113,9 +128,9 @@ def table_seconds(step: Step[Context]) -> float:
     made = json.loads(states[0].read_text()) if states else {}
     methods = [call["method"] for call in made.get("calls", [])]
     seconds = sum(DURATIONS.get(aliases(method), 0.0) for method in methods)
-    return (
-        seconds + DURATIONS[RUN] * LOOKS.get(step.id, 0) + (DURATIONS["containeranalysis.scan"] * ("scan" in step.id))
-    )
+    seconds += DURATIONS["run.projects.locations.services.patch"] * step.id.endswith(".lifecycle")
+    seconds += DURATIONS["containeranalysis.scan"] * ("scan" in step.id) + DURATIONS[EXPORT] * ("export" in step.id)
+    return seconds + DURATIONS[RUN] * LOOKS.get(step.id, 0)
 
 
 LOOKS = {
@@ -126,8 +141,12 @@ LOOKS = {
     "database.proxy.install": 1,
     "database.proxy.connect": 1,
     "database.proxy.tls": 1,
+    "cache.client.install": 1,
+    "cache.client.connect": 1,
+    "cache.client.pool": 1,
+    "cache.client.failover": 1,
 }
-"""Executions of plant-ops that a verify runs."""
+"""Executions of plant-ops, or of its sister, that a verify (or the drill) runs."""
 
 
 def case(step: Step[Context], name: str) -> Path:

@@ -1,0 +1,95 @@
+"""The proof that instances come and go unnoticed: a new revision takes over under steady requests, the old one drains.
+
+It is made once for each image: the evidence holds until what serves is another digest, or somebody wants it renewed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from plantctl.errors import ProbeFailed
+from plantctl.gcp import operations
+from plantctl.gcp.resource import is_operation, laid_over
+from plantctl.model.step import Body, Evidence
+from plantctl.probes.http import Tally
+from plantctl.steps import health, service, traffic
+from plantctl.steps.context import Context
+
+FIELDS = ("template.annotations",)
+
+
+def verify_lifecycle(ctx: Context) -> Evidence:
+    """Makes a revision after the one that serves, asking all the while; then reads what the old one wrote at its end.
+
+    The write is journalled as a probe: the new revision is the old one in everything but its annotation.
+    """
+    live, old = health.serving(ctx)
+    if traffic.pinned(live):
+        raise ProbeFailed(
+            f"traffic is pinned to {old}: a new revision would not take over", hint="plantctl release promote"
+        )
+    asks = health.caller(ctx)
+    since = ctx.clock.now()
+    with asks.steady() as steady:
+        if not steady.answered(old, health.ENOUGH // 4, within_s=health.SETTLE_S):
+            raise _silent(old)
+        new = _renew(ctx, live, old)
+        tally = steady.ended(new, health.ENOUGH, within_s=health.SETTLE_S)
+    if tally is None:
+        raise _silent(new)
+    require_none_failed(tally, f"while {new} took over from {old}")
+    words = (
+        f"{new} took over from {old}: {tally.sent} requests, none failed, the slowest {tally.slowest_s * 1000:.0f} ms",
+        _drained(ctx, old, since),
+    )
+    return Evidence(words=words, where="steady requests from outside, and Cloud Logging")
+
+
+def _silent(revision: str) -> ProbeFailed:
+    return ProbeFailed(f"{revision} has the traffic and does not answer", hint="plantctl release list")
+
+
+def require_none_failed(tally: Tally, when: str) -> None:
+    """ProbeFailed when a request failed."""
+    if tally.failures:
+        told = ", ".join(f"{count} {words}" for words, count in tally.failed.items())
+        raise ProbeFailed(
+            f"{tally.failures} of {tally.sent} requests failed {when}: {told}",
+            cause="an instance was stopped before its requests were answered, or asked before it was ready",
+            hint="plantctl phase verify --only backend.health.lifecycle",
+        )
+
+
+def _renew(ctx: Context, live: Body, old: str) -> str:
+    """A revision made after `old`; its name once it has the traffic."""
+    wanted: Body = {"template": {"annotations": {service.AFTER: old}}}
+    sent = laid_over(live, wanted, FIELDS, unsent=service.MADE_BY_SERVER)
+    sent["etag"] = live["etag"]
+    method = f"{service.SERVICES}.patch"
+    answer = ctx.gcp.call(method, sent, purpose="probe", updateMask="template", name=str(live["name"]))
+    if is_operation(answer):
+        operations.wait(ctx.gcp, method, answer, deadline_s=600)
+    begun = ctx.clock.monotonic()
+    while True:
+        new = health.serving(ctx)[1]
+        if new != old:
+            return new
+        if ctx.clock.monotonic() - begun > health.SETTLE_S:
+            raise ProbeFailed(
+                f"{old} still has the traffic after a new revision was made", hint="plantctl release list"
+            )
+        ctx.clock.sleep(ctx.gcp.target.poll_s[0])
+
+
+def _drained(ctx: Context, old: str, since: datetime) -> str:
+    """What the old revision wrote when it was stopped; a note while it has not been (idle ones may stay 15 minutes)."""
+    begun = ctx.clock.monotonic()
+    more = f'timestamp>="{since.isoformat()}"'
+    while True:
+        lines = [service.line_of(entry) for entry in service.entries(ctx, old, more=more)]
+        last = next((line for line in lines if health.STOPPED.search(line)), "")
+        if last:
+            return f"{old} ended by SIGTERM in order: {last}"
+        if ctx.clock.monotonic() - begun > health.LINES_WAIT_S:
+            return f"{old} had not been stopped yet: Cloud Run may keep an idle instance for 15 minutes"
+        ctx.clock.sleep(ctx.gcp.target.poll_s[0])
