@@ -16,7 +16,7 @@ from plantctl.cli.output import Common, err, out, show
 from plantctl.errors import TargetError, UsageError
 
 app = noun("sandbox", "The local Google Cloud: start it, look at it, point other tools at it.")
-STATUS = ("rest", "grpc", "proxy", "ca", "speed", "pid", "dataplane")
+STATUS = ("rest", "grpc", "proxy", "edge", "ca", "speed", "pid", "dataplane")
 Speed = Annotated[str, typer.Option("--speed", metavar="N|max", help="Invented waits: how many times faster.")]
 
 

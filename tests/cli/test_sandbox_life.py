@@ -24,7 +24,7 @@ def alive(pid: int) -> bool:
 
 def test_a_sandbox_by_command(operator: Operator) -> None:
     up = operator.json("sandbox", "up", "--speed", "max")
-    assert list(up) == ["rest", "grpc", "proxy", "ca", "speed", "pid", "dataplane"]
+    assert list(up) == ["rest", "grpc", "proxy", "edge", "ca", "speed", "pid", "dataplane"]
     assert up["speed"] == "max"
     again = operator.types("sandbox", "up", "--format", "json")
     assert (json.loads(again.stdout)["pid"], "runs already" in again.stderr) == (up["pid"], True)

@@ -84,10 +84,10 @@ PROBE = {"httpGet": {"path": "/health"}, "periodSeconds": 1, "timeoutSeconds": 1
 QUICK_PROBE = {**PROBE, "failureThreshold": 2}
 
 
-def image(box: Sandbox, version: str = "one") -> str:
-    """The toy server's image by digest; another version is other code."""
+def image(box: Sandbox, version: str = "one", *, tag: str = "") -> str:
+    """The toy server's image by digest, under `server-VERSION` unless given; another version is other code."""
     source = tar_gz({"Dockerfile": DOCKERFILE, "server.py": SERVER.replace('"one"', f'"{version}"')})
-    done = kit.build(box, kit.upload(box, source, f"{version}.tgz"), tag=f"server-{version}")
+    done = kit.build(box, kit.upload(box, source, f"{version}.tgz"), tag=tag or f"server-{version}")
     assert "error" not in done, done
     return f"{kit.IMAGE}@{done['response']['results']['images'][0]['digest']}"
 

@@ -190,3 +190,14 @@ def test_requests_are_told_to_who_counts_them(box: Sandbox, images: dict[str, st
     assert {(one["status"], one["location"]) for one in mine} == {(200, "us-central1")}
     assert {one["revision"] for one in mine} == {short(made["latestReadyRevision"])}
     assert all(0.01 <= one["latency_s"] < 10 for one in mine)
+
+
+def test_a_revision_keeps_the_digest_that_its_tag_had(box: Sandbox, images: dict[str, str]) -> None:
+    made = run_kit.made(box, "pinned", run_kit.template(f"{kit.IMAGE}:server-one"))
+    revision = box.ok("GET", f"run/v2/{made['latestReadyRevision']}")
+    assert revision["containerStatuses"] == [{"imageDigest": images["one"]}]
+    assert run_kit.image(box, "two", tag="server-one") == images["two"]  # the tag moves on
+    with run_kit.caller(box) as session:
+        os.kill(session.get(made["uri"], timeout=30).json()["pid"], signal.SIGKILL)
+        run_kit.until(lambda: session.get(made["uri"], timeout=30).status_code == 200)
+        assert session.get(made["uri"], timeout=30).json()["version"] == "one"

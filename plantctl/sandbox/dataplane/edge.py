@@ -95,6 +95,7 @@ class Edge:
             return
         key = _choose(route.targets)
         trace = _Trace.of(request, sampled=self._sample())
+        answer.added = trace.headers()[1:]
         try:
             await self._pass_on(self.pools.get(key), request, answer, trace)
         finally:

@@ -50,6 +50,7 @@ class Answer:
         self.size = 0
         self.remote = connection.remote
         self.upstream: Upstream | None = None
+        self.added: Headers = []
         self._connection, self._request = connection, request
         self._chunked = False
         self._close = not request.keep_alive
@@ -58,7 +59,8 @@ class Answer:
         """Status line and headers; hop-by-hop ones are this connection's own."""
         self.status = status
         bodiless = status in (204, 304) or self._request.method == b"HEAD"
-        kept = [(name, value) for name, value in headers if name not in HOP_BY_HOP]
+        kept = [(name, value) for name, value in headers if name not in HOP_BY_HOP and name != b"server"]
+        kept += [(b"server", b"Google Frontend"), *self.added]
         if not bodiless and not any(name == b"content-length" for name, _ in kept):
             self._chunked = self._request.version == "1.1"
             self._close = self._close or not self._chunked
@@ -97,7 +99,7 @@ class Answer:
         """A whole answer of the front door's own."""
         content = text.encode()
         own = [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())]
-        self.head(status, [*own, (b"server", b"Google Frontend"), *(headers or [])])
+        self.head(status, [*own, *(headers or [])])
         if self._request.method != b"HEAD":
             self.body(content)
         self.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from plantctl.sandbox.services.run_conditions import Failure, refused, unhealthy
 from plantctl.sandbox.services.run_revisioned import kind_of
 from plantctl.sandbox.services.run_templates import seconds
 
+TAG_OR_DIGEST = re.compile(r"(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")
 DEFAULT_PORT = 8080
 """Cloud Run container contract."""
 DEFAULT_MAXIMUM = 100
@@ -24,12 +26,18 @@ DEFAULT_MAXIMUM = 100
 
 
 def preflight(world: World, project: str, revision: Body) -> Failure | None:
-    """What Cloud Run looks at before it starts a container: image, secrets, network (hazards U02 to U06)."""
+    """What Cloud Run looks at before it starts a container: image, secrets, network (hazards U02 to U06).
+
+    Puts the image's digest into the revision.
+    """
     container = revision["containers"][0]
     try:
-        run_instances.image_digest(world, project, container["image"])
+        digest = run_instances.image_digest(world, project, container["image"])
     except errors.ApiError as error:
         return refused(error, "image")
+    # a tag is looked up once: the revision runs this digest, also when the tag has moved on (run v2, ContainerStatus)
+    status = {"imageDigest": f"{TAG_OR_DIGEST.sub('', container['image'])}@{digest}"}
+    revision["containerStatuses"] = [{"name": container["name"], **status} if container.get("name") else status]
     try:
         run_instances.environment(world, project, revision, container)
         run_instances.secret_files(world, project, revision, container)
@@ -63,8 +71,11 @@ def bring_up(world: World, key: str) -> Failure | None:
         return Failure(message="The revision was deleted.", reason="REVISION_FAILED")
     project = key.split("/")[2]
     failure = preflight(world, project, revision)
-    if failure is not None or world.plane is None:
+    if failure is not None:
         return failure
+    world.store.put(key, revision)
+    if world.plane is None:
+        return None
     plan = plan_of(world, key, revision)
     started = world.plane.serving.deploy(plan)
     if started.ok:
@@ -133,7 +144,7 @@ def _starter(world: World, key: str, revision: Body) -> Callable[[int | None], R
             raise errors.failed_precondition("This sandbox runs without a data plane: nothing can be served.")
         # all of it at the start of every instance: a secret's version may be gone since the last one (hazards K02)
         launch = Launch(
-            digest=run_instances.image_digest(world, project, container["image"]),
+            digest=revision["containerStatuses"][0]["imageDigest"].rsplit("@", 1)[1],
             identity=Identity(
                 service_account=revision["serviceAccount"],
                 project_id=project,

@@ -22,7 +22,7 @@ def filled(call: Call, given: Body, *, serves: bool) -> Body:
     """The template with the defaults that recordings show: 1 CPU, 512 MiB, GEN2, 80 requests at once, 300 s."""
     number = call.world.project_number(call.project)
     template: Body = {"serviceAccount": f"{number}-compute@developer.gserviceaccount.com", **given}
-    template["containers"] = [_container(container) for container in given.get("containers", [])]
+    template["containers"] = [_container(container) for container in template.get("containers", [])]
     if serves:
         template = {"executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2", "timeout": "300s", **template}
         if not template.get("maxInstanceRequestConcurrency"):
@@ -35,8 +35,9 @@ def _container(given: Body) -> Body:
     limits = {"cpu": "1000m", "memory": "512Mi", **given.get("resources", {}).get("limits", {})}
     container = {**given, "resources": {**given.get("resources", {}), "limits": limits}}
     for probe in PROBES:
-        if probe in given:
-            container[probe] = PROBE_DEFAULTS | given[probe]
+        if given.get(probe):
+            # a null action is none at all (recorded exchanges)
+            container[probe] = PROBE_DEFAULTS | {k: v for k, v in given[probe].items() if v is not None}
     return container
 
 

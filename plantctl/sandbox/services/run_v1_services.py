@@ -150,12 +150,13 @@ def revision(call: Call, key: str, body: Body) -> Body:
     state = "CONDITION_SUCCEEDED" if active else "CONDITION_FAILED"
     moment = body["conditions"][0]["lastTransitionTime"]
     conditions.append(condition_of({"state": state, "lastTransitionTime": moment}, "Active"))
-    status = {
+    status: Body = {
         "observedGeneration": int(body.get("observedGeneration", 0)),
         "conditions": conditions,
         "logUrl": body["logUri"],
-        "imageDigest": body["containers"][0]["image"],
     }
+    if body.get("containerStatuses"):
+        status["imageDigest"] = body["containerStatuses"][0]["imageDigest"]
     return {"apiVersion": API, "kind": "Revision", "metadata": metadata, "spec": _revision_spec(body), "status": status}
 
 

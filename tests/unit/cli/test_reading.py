@@ -168,7 +168,7 @@ def test_another_home_and_another_file(plantctl: Type, folder: Path) -> None:
 
 
 def test_looking_at_a_sandbox_that_does_not_run_starts_none(plantctl: Type, folder: Path) -> None:
-    keys = ["rest", "grpc", "proxy", "ca", "speed", "pid", "dataplane"]
+    keys = ["rest", "grpc", "proxy", "edge", "ca", "speed", "pid", "dataplane"]
     said = plantctl("sandbox", "status", "--format", "json")
     assert (said.code, list(said.json), set(said.json.values())) == (1, keys, {None})
     assert "plantctl sandbox up" in plantctl("sandbox", "status").out
