@@ -64,69 +64,71 @@ def forget(world: World) -> None:
 
 
 def _write_down(world: World, before: int | None = None) -> None:
+    """What was counted becomes points; all minutes of a series at once, for a body is copied whenever it is touched."""
     with world.store.transaction():
-        for minute, labels, found in world.meters.take(before):
-            metric = {"response_code": labels["code"], "response_code_class": f"{labels['code'][0]}xx"}
-            resource = {
-                "type": "cloud_run_revision",
-                "labels": {
-                    "project_id": labels["project"],
-                    "location": labels["location"],
-                    "service_name": labels["service"],
-                    "revision_name": labels["revision"],
-                    "configuration_name": labels["service"],
-                },
-            }
+        revisions: dict[str, tuple[dict[str, str], list[tuple[int, Latencies]]]] = {}
+        for minute, labels, counted in world.meters.take(before):
+            revisions.setdefault(json.dumps(labels), (labels, []))[1].append((minute, counted))
+        for labels, minutes in revisions.values():
             for kind in (REQUEST_COUNT, LATENCIES):
-                series = {
-                    "metric": {"type": kind, "labels": metric},
-                    "resource": resource,
-                    "metricKind": "DELTA",
-                    "valueType": BUILT_IN[kind]["valueType"],
-                    "unit": BUILT_IN[kind]["unit"],
-                }
-                _merge_minute(world, labels["project"], series, minute, found)
+                key, body = _series(world, labels["project"], _of_run(kind, labels))
+                for minute, counted in minutes:
+                    _merge_minute(world, body, minute, counted)
+                _keep(world, labels["project"], key, body)
 
 
-def _merge_minute(world: World, project: str, series: Body, minute: int, found: Latencies) -> None:
+def _of_run(kind: str, labels: dict[str, str]) -> Body:
+    return {
+        "metric": {
+            "type": kind,
+            "labels": {"response_code": labels["code"], "response_code_class": f"{labels['code'][0]}xx"},
+        },
+        "resource": {
+            "type": "cloud_run_revision",
+            "labels": {
+                "project_id": labels["project"],
+                "location": labels["location"],
+                "service_name": labels["service"],
+                "revision_name": labels["revision"],
+                "configuration_name": labels["service"],
+            },
+        },
+        "metricKind": "DELTA",
+        "valueType": BUILT_IN[kind]["valueType"],
+        "unit": BUILT_IN[kind]["unit"],
+    }
+
+
+def _merge_minute(world: World, body: Body, minute: int, counted: Latencies) -> None:
     """A minute may be written down in parts: whoever reads in the middle of it wants what is there."""
-    key, body = _series(world, project, series)
     start = _moment(minute * 60)
     points = body["points"]
-    if points and points[-1]["interval"]["startTime"] == start:
-        _add(found, points.pop()["value"])
+    earlier = points.pop()["value"] if points and points[-1]["interval"]["startTime"] == start else None
+    if body["valueType"] == "DISTRIBUTION":
+        value: Body = {"distributionValue": _distribution(counted, (earlier or {}).get("distributionValue"))}
+    else:
+        value = {"int64Value": str(counted.count + int((earlier or {}).get("int64Value", 0)))}
     end = min(world.clock.now().timestamp(), (minute + 1) * 60.0)
-    value: Body = {"int64Value": str(found.count)}
-    if series["valueType"] == "DISTRIBUTION":
-        value = {"distributionValue": _distribution(found)}
     points.append({"interval": {"startTime": start, "endTime": _moment(max(end, minute * 60 + 0.001))}, "value": value})
-    _keep(world, project, key, body)
 
 
-def _add(found: Latencies, value: Body) -> None:
-    """Add what an earlier part of the minute has written down. Counts alone carry no latencies."""
-    if "int64Value" in value:
-        found.count += int(value["int64Value"])
-        return
-    earlier = value["distributionValue"]
-    count, mean = int(earlier["count"]), float(earlier["mean"])
-    # the count was added with the other series
-    found.total += mean * count
-    found.square += float(earlier["sumOfSquaredDeviation"]) + count * mean * mean
-    for bucket, number in enumerate(earlier["bucketCounts"]):
-        if int(number):
-            found.buckets[bucket] = found.buckets.get(bucket, 0) + int(number)
-
-
-def _distribution(found: Latencies) -> Body:
-    mean = found.total / found.count
-    last = max(found.buckets)
+def _distribution(counted: Latencies, earlier: Body | None) -> Body:
+    """A distribution's body, with what an earlier part of the minute has written down."""
+    count, total, square, buckets = counted.count, counted.total, counted.square, dict(counted.buckets)
+    if earlier is not None:
+        number, mean = int(earlier["count"]), float(earlier["mean"])
+        count += number
+        total += mean * number
+        square += float(earlier["sumOfSquaredDeviation"]) + number * mean * mean
+        for bucket, more in enumerate(earlier["bucketCounts"]):
+            buckets[bucket] = buckets.get(bucket, 0) + int(more)
+    mean = total / count
     return {
-        "count": str(found.count),
+        "count": str(count),
         "mean": mean,
-        "sumOfSquaredDeviation": max(0.0, found.square - found.count * mean * mean),
+        "sumOfSquaredDeviation": max(0.0, square - count * mean * mean),
         "bucketOptions": BUCKETS,
-        "bucketCounts": [str(found.buckets.get(bucket, 0)) for bucket in range(last + 1)],
+        "bucketCounts": [str(buckets.get(bucket, 0)) for bucket in range(max(buckets) + 1)],
     }
 
 

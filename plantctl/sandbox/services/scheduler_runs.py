@@ -104,7 +104,7 @@ def _backoff(retries: Body, attempt: int) -> float:
     least, most = (float(str(retries[key]).rstrip("s")) for key in ("minBackoffDuration", "maxBackoffDuration"))
     doublings = int(retries["maxDoublings"])
     step = least * 2 ** min(attempt, doublings)
-    return min(most, step + max(0, attempt - doublings) * least * 2**doublings)
+    return min(most, step + max(0, attempt - doublings) * least * float(2**doublings))
 
 
 def _attempt(world: World, key: str, job: Body, scheduled: str) -> Outcome:
