@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from backend import logs
@@ -20,14 +20,15 @@ _READ_S = 5.0
 
 
 class Pulse:
-    """When each loop turned last."""
+    """When each loop turned last, by `now` in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._at: dict[str, float] = {}
 
     def beat(self, loop: str) -> None:
         """The loop turns."""
-        self._at[loop] = time.monotonic()
+        self._at[loop] = self._now()
 
     def stop(self, loop: str) -> None:
         """The loop has ended, on purpose."""
@@ -35,7 +36,7 @@ class Pulse:
 
     def stuck(self) -> list[str]:
         """Loops that have not turned for half a minute."""
-        now = time.monotonic()
+        now = self._now()
         return sorted(loop for loop, at in self._at.items() if now - at > _STUCK_S)
 
 

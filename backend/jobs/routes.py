@@ -46,6 +46,5 @@ async def retry_job(job_id: JobId, caller: Operator, db: Db) -> JobStatus:
     """Has a dead job done again; a worker takes it within a second."""
     async with db.transaction() as connection:
         dead = await queries.retry(connection, job_id)
-        detail = {"name": dead.name, "attempts": dead.attempts}
-        await audit.record(connection, caller, "job.retry", "job", job_id, **detail)
+        await audit.record(connection, caller, "job.retry", "job", job_id, name=dead.name, attempts=dead.attempts)
         return await queries.fetch(connection, job_id)

@@ -15,7 +15,7 @@ from backend.pool import Database
 
 _LEADER = "plant:jobs:leader"
 _LEASE_MS = 5_000
-_SWEEP_S = 15.0
+_SWEEP_S = 5.0
 _QUIET_S = 60.0
 _FEW = 100
 

@@ -81,8 +81,8 @@ def test_a_job_that_is_delivered_often_is_done_once(desk: Desk) -> None:
     for job_id in jobs:
         for _ in range(5):
             desk.store().xadd(QUEUE, {"job": job_id})
-    desk.start()
-    desk.start()
+    desk.start(JOB_IDLE_S="0.5")
+    desk.start(JOB_IDLE_S="0.5")
     for job_id in jobs:
         desk.done(job_id)
     eventually(lambda: desk.store().xlen(QUEUE) == 0, 20)
@@ -92,6 +92,18 @@ def test_a_job_that_is_delivered_often_is_done_once(desk: Desk) -> None:
     eventually(lambda: desk.store().xlen(QUEUE) == 0, 20)
     assert [len(desk.told(job_id)) for job_id in jobs] == [1, 1, 1]
     assert [desk.job(job_id)["attempts"] for job_id in jobs] == [1, 1, 1]
+
+
+def test_a_job_stays_with_the_worker_that_keeps_it_alive(desk: Desk) -> None:
+    with desk.locked("account"):
+        workers = [desk.start(JOB_IDLE_S="0.6") for _ in range(2)]
+        job_id = desk.put({"event": "hire.start"})
+        first = holder(desk, job_id)
+        time.sleep(2)  # more than three times as long as a silent one would keep it
+        (entry,) = desk.store().xpending_range(QUEUE, GROUP, "-", "+", 50)
+        assert (holder(desk, job_id), entry["times_delivered"]) == (first, 1)
+    desk.done(job_id)
+    assert [len(worker.jobs(job_id)) for worker in workers if worker.process.pid == first] == [1]
 
 
 def test_a_relay_that_dies_before_its_commit_publishes_twice_and_harms_nothing(desk: Desk) -> None:

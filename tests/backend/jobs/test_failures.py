@@ -82,6 +82,7 @@ def test_redis_away_and_back(desk: Desk) -> None:
     assert time.monotonic() - back < 5
     assert [len(desk.told(job_id)) for job_id in jobs] == [1, 1, 1]
     assert worker.said("relay plant:jobs: goes on")
+    assert [line for line in worker.lines if line["severity"] == "ERROR"] == []
 
 
 def test_a_redis_that_comes_back_empty_has_lost_no_job(desk: Desk) -> None:
@@ -99,6 +100,21 @@ def test_a_redis_that_comes_back_empty_has_lost_no_job(desk: Desk) -> None:
         assert time.monotonic() - back < 5
     assert [len(desk.told(job_id)) for job_id in jobs] == [1] * 6
     assert worker.said("jobs are published again")
+
+
+def test_an_entry_that_a_failover_forgot_comes_again(desk: Desk) -> None:
+    worker = desk.start()
+    job_id = desk.hire()
+    desk.done(job_id)
+    forgotten = desk.put({"event": "hire.start"}, topic="notification.send")
+    desk.done(forgotten)
+    desk.api.sql(
+        "UPDATE plant.outbox SET done_at = NULL, published_at = now() - interval '61 s' "
+        f"WHERE id = {forgotten}; DELETE FROM plant.job_run WHERE scheduled_for = '{forgotten}'"
+    )
+    desk.done(forgotten, 20)
+    assert (len(desk.told(job_id)), len(desk.told(forgotten))) == (1, 2)
+    assert worker.said("1 jobs of plant:jobs were lost")
 
 
 def test_the_database_away_and_back(desk: Desk) -> None:
