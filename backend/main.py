@@ -47,8 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
-    app.include_router(health.router, responses={"4XX": errors.RESPONSES["4XX"]})
     app.include_router(_api(), prefix=PREFIX, responses=errors.RESPONSES)
+    app.include_router(health.router, responses={"4XX": errors.RESPONSES["4XX"]})
     errors.install(app)
     if not settings.is_production:
         portal_files.install(app)
@@ -60,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
 def _api() -> APIRouter:
     """Everything below the prefix; each request of it counts against its caller's limit."""
     api = APIRouter(dependencies=[Depends(limit)])
-    everybody = (industries.router, skills.router, job_roles.router, agents.router, auth.router, me.router)
+    # Routes are tried in turn: the busiest come first.
+    everybody = (agents.router, me.router, industries.router, skills.router, job_roles.router, auth.router)
     customers = (hires.router, deliverables.router)
     partners = (listings.router, hires.partner, api_keys.router)
     for router in (*everybody, *customers, *partners, job_checks.router):
