@@ -33,12 +33,12 @@ const STATES = {
   certified: ["brand", "Certified"],
   pending: ["amber", "To review"],
   approved: ["brand", "Approved"],
-  rejected: ["red", "Rejected"],
+  rejected: ["red", "Sent back"],
 };
 
 /** The state of a hire, a listing, a certificate or a deliverable, as a badge. */
 export function state(word) {
-  const [tone, label] = STATES[word] ?? ["grey", word];
+  const [tone, label] = STATES[word];
   return badge(label, tone);
 }
 

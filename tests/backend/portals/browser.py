@@ -124,6 +124,12 @@ class Browser:
         found.clear()
         found.send_keys(text)
 
+    def submit(self, fields: dict[str, str]) -> None:
+        """Types into fields of a form, and Enter in the last one."""
+        for label, text in fields.items():
+            self.fill(label, text)
+        self.type(Keys.ENTER)
+
     def choose(self, label: str, option: str) -> None:
         """Takes an option of a select."""
         found = self.field(label)
