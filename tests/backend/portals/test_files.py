@@ -33,7 +33,8 @@ INLINE = {
     "another host": re.compile(r"https?://(?!www\.w3\.org/2000/svg)[\w.]"),
 }
 MARKUP = re.compile(
-    r"\.(?:inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|new Function|\bstyle: (?!.(?:currency|percent))|cssText|javascript:"
+    r"\.(?:inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|new Function|cssText|javascript:"
+    r"|\bstyle: (?!.(?:currency|percent))"  # a number's style is none of the page's
 )
 PAIRS = [("ink", "paper"), ("ink", "surface"), ("ink", "sunken"), ("muted", "paper"), ("muted", "surface")]
 PAIRS += [("brand-ink", "paper"), ("brand-ink", "surface"), ("on-brand", "brand"), ("on-brand", "brand-hover")]
