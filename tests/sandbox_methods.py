@@ -19,6 +19,8 @@ REAL = {
     r"storage\.objects\..*": "bytes on disk",
     r"cloudbuild\..*builds\.create": "image from the uploaded source",
     r"run\..*jobs\.run": "process",
+    r"run\..*(services|workerPools)\.(create|patch|delete|replaceService)": "processes",
+    r"run\..*services\.setIamPolicy": "asked by the front door",
     r"run\..*executions\.cancel": "process",
     r"containeranalysis\..*": "lock file of the image",
     r"secretmanager\..*\.access": "read by processes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -46,6 +46,11 @@ def served(box: Sandbox, image: str) -> dict[str, Any]:
     return run_kit.made(box, "served", good(image))
 
 
+def ended(operation: Any) -> Any:
+    """What a long-running operation ends with; raises when that is an error."""
+    return operation.result(timeout=60)
+
+
 def secret_env(name: str, version: str = "1") -> dict[str, Any]:
     """A variable from a pinned version."""
     return {"name": "PASSWORD", "valueSource": {"secretKeyRef": {"secret": name, "version": version}}}
@@ -67,7 +72,7 @@ def test_googles_client_makes_a_service_that_answers(box: Sandbox, image: str) -
         client_options=options,
     ) as client:
         asked = run_v2.Service(template=template)
-        made = client.create_service(parent=kit.LOCATION, service_id="made", service=asked).result(timeout=60)
+        made = ended(client.create_service(parent=kit.LOCATION, service_id="made", service=asked))
         assert (made.generation, made.observed_generation, made.reconciling) == (1, 1, False)
         assert made.terminal_condition.state is run_v2.Condition.State.CONDITION_SUCCEEDED
         assert made.latest_ready_revision == made.latest_created_revision
@@ -81,7 +86,7 @@ def test_googles_client_makes_a_service_that_answers(box: Sandbox, image: str) -
             client.create_service(parent=kit.LOCATION, service_id="No", service=asked)
         with run_kit.caller(box) as session:
             assert session.get(f"{made.uri}/any", timeout=30).json()["version"] == "one"
-            client.delete_service(name=made.name).result(timeout=30)
+            ended(client.delete_service(name=made.name))
             assert session.get(f"{made.uri}/any", timeout=30).status_code == 404
         with pytest.raises(exceptions.NotFound):
             client.get_service(name=made.name)
@@ -161,8 +166,8 @@ def _barred(image: str) -> dict[str, Any]:
     return run_kit.template(image, env=[secret_env("BARRED")])
 
 
-FAILURES = {
-    "secret access": (lambda image: _barred(image), "reason", "SECRETS_ACCESS_CHECK_FAILED", "Permission denied on"),
+FAILURES: dict[str, tuple[Callable[[str], dict[str, Any]], str, str, str]] = {
+    "secret access": (_barred, "reason", "SECRETS_ACCESS_CHECK_FAILED", "Permission denied on"),
     "secret version": (
         lambda image: run_kit.template(image, env=[secret_env("PASSWORD", "2")]),
         "reason",
