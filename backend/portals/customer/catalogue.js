@@ -30,6 +30,7 @@ export async function catalogue({ query, signal }) {
   let loading = new AbortController();
 
   async function update(step) {
+    if (!results.isConnected) return; // typed, and gone before it was looked for
     const chosen = filters.read();
     remember(address(chosen), step);
     await show(chosen);

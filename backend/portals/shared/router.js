@@ -53,7 +53,7 @@ export async function render() {
   const { path, query } = here();
   const { view, params } = find(path);
   const outlet = document.getElementById("main");
-  for (const link of document.querySelectorAll(".nav a")) mark(link, path);
+  markNav();
   const slow = setTimeout(() => {
     outlet.setAttribute("aria-busy", "true");
     fill(outlet, h("div", { class: "wrap" }, bones()));
@@ -99,10 +99,15 @@ function safely(text) {
   }
 }
 
-function mark(link, path) {
-  const target = link.getAttribute("href").slice(1);
-  if (path === target || path.startsWith(`${target}/`)) link.setAttribute("aria-current", "page");
-  else link.removeAttribute("aria-current");
+/** Tells the navigation where the reader is; the first page is that of its first link. */
+export function markNav() {
+  const { path } = here();
+  for (const [index, link] of document.querySelectorAll(".nav a").entries()) {
+    const target = link.getAttribute("href").slice(1);
+    const current = path === target || path.startsWith(`${target}/`) || (path === "/" && index === 0);
+    if (current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 function paint(outlet, { title, body, focus }) {

@@ -2,7 +2,7 @@
 
 import { signInForm, signInHere } from "./account.js";
 import { fill, h } from "./dom.js";
-import { go, render, startRouter } from "./router.js";
+import { go, here, markNav, render, startRouter } from "./router.js";
 import { resume, session, signOut } from "./session.js";
 import { button, linkButton, notice } from "./ui.js";
 
@@ -10,6 +10,7 @@ const HOMES = { customer: "../customer/", partner: "../partner/", operator: "../
 
 let portal;
 let blocked = false;
+let asking = null;
 
 /**
  * Starts a portal. `kinds`: whom it is for; `nav(me)`: its links as [href, label]; `routes`: [pattern, view, {needs}],
@@ -17,11 +18,19 @@ let blocked = false;
  */
 export async function start(options) {
   portal = options;
-  session.ask = () => signInHere("Your session has ended: sign in to go on");
+  session.ask = askOnce;
   session.addEventListener("change", changed);
   await resume();
   draw();
   await startRouter({ routes: portal.routes, guard, name: portal.name });
+}
+
+/** Two requests that find the session ended have one dialog between them. */
+function askOnce() {
+  asking ??= signInHere("Your session has ended: sign in to go on").finally(() => {
+    asking = null;
+  });
+  return asking;
 }
 
 function changed() {
@@ -33,11 +42,7 @@ function draw() {
   const links = portal.nav(session.me).map(([href, label]) => h("a", { href }, label));
   fill(document.getElementById("nav"), links);
   fill(document.getElementById("who"), session.me ? signedIn() : signedOut());
-  for (const link of links) {
-    const path = location.hash.slice(1).split("?")[0];
-    const target = link.getAttribute("href").slice(1);
-    if (path === target || path.startsWith(`${target}/`)) link.setAttribute("aria-current", "page");
-  }
+  markNav();
 }
 
 function signedIn() {
@@ -67,14 +72,12 @@ function guard({ needs }) {
 
 /** The page that asks to sign in; the address stays, so that signing in leads on to it. */
 export async function signInPage() {
-  const done = () => (here() === "/sign-in" ? go("#/") : undefined);
+  const done = () => (here().path === "/sign-in" ? go("#/") : undefined);
   const made = signInForm(done);
   const join = portal.joins && h("p", {}, "New here? ", h("a", { href: portal.joins }, "Register your business"), ".");
   const card = h("div", { class: "card stack" }, h("h1", {}, "Sign in"), made.node, join);
   return { title: "Sign in", body: h("div", { class: "split" }, portal.welcome(), card) };
 }
-
-const here = () => location.hash.slice(1).split("?")[0];
 
 async function stranger() {
   const { me } = session;
@@ -83,8 +86,8 @@ async function stranger() {
     ? `You are signed in as ${me.display_name}, with ${article(me.kind)} account. This portal is for ${portal.audience}.`
     : `This page is not for ${article(me.kind)} account.`;
   const way = elsewhere ? linkButton(HOMES[me.kind], `Go to the ${me.kind === "customer" ? "customer" : "partner"} portal`, "primary") : linkButton("#/", "Go to the first page", "primary");
-  const body = [h("h1", {}, "This is another portal"), notice("warn", h("p", {}, text)), h("div", { class: "row" }, way, button("Sign out", leave))];
-  return { title: "Another portal", body };
+  const body = [h("h1", {}, elsewhere ? "This is another portal" : "Not for this account"), notice("warn", h("p", {}, text)), h("div", { class: "row" }, way, button("Sign out", leave))];
+  return { title: "Not for this account", body };
 }
 
 const article = (kind) => (kind === "operator" ? "an operator" : `a ${kind}`);

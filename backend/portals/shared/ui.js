@@ -142,7 +142,7 @@ export function growing(first, load, show) {
       more.hidden = !cursor;
       announce(`${page.items.length} more, ${total} in all`);
     } catch (error) {
-      fill(trouble, failure(error));
+      if (place.isConnected) fill(trouble, failure(error));
     } finally {
       more.removeAttribute("aria-busy");
     }

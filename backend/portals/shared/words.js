@@ -83,9 +83,10 @@ function locale(currency) {
   return currency === "INR" && navigator.language.startsWith("en") ? "en-IN" : navigator.language;
 }
 
-/** 28 November 2026 */
+/** 28 November 2026; of a moment the reader's own day, of a day that day. */
 export function day(iso) {
-  return new Intl.DateTimeFormat(navigator.language, { dateStyle: "long" }).format(new Date(iso));
+  const timeZone = /^\d{4}-\d\d-\d\d$/.test(iso) ? "UTC" : undefined;
+  return new Intl.DateTimeFormat(navigator.language, { dateStyle: "long", timeZone }).format(new Date(iso));
 }
 
 /** 28 Nov 2026, 14:05 */
