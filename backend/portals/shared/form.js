@@ -30,7 +30,8 @@ export function field(spec) {
     },
     focus: () => input.focus(),
   };
-  input.addEventListener("change", () => input.getAttribute("aria-invalid") === "true" && own.show(own.problem()));
+  // While typing and not on leaving: a line that vanishes then moves the button away from under the pointer.
+  input.addEventListener("input", () => input.getAttribute("aria-invalid") === "true" && own.show(own.problem()));
   return own;
 }
 
