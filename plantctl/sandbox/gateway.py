@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from plantctl.sandbox import enums, gates, media, partial, validate
+from plantctl.sandbox import enum_positions, enums, gates, media, partial, validate
 from plantctl.sandbox.access import permission_of
 from plantctl.sandbox.catalog import Catalog, Match, Spec
 from plantctl.sandbox.clock import pause
@@ -208,7 +208,7 @@ class Gateway:
         spec = match.spec
         token = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
         principal = self.world.access.principal_of(token)
-        body = enums.to_names(spec.method.api, spec.method.version, spec.method.request, upload.metadata)
+        body = _enums(spec, spec.method.request, upload.metadata, names=True)
         call = Call(
             method=spec.method,
             params=params,
@@ -263,9 +263,17 @@ class Gateway:
         if params.get("fields"):
             body = partial.select(body, params["fields"])
         if enums.wanted(params.get("$alt", params.get("alt", ""))):
-            body = enums.to_numbers(spec.method.api, spec.method.version, spec.method.response, body)
+            body = _enums(spec, spec.method.response, body, names=False)
         headers["content-type"] = answer.content_type or JSON
         return Reply(status=answer.status, body=json.dumps(body).encode(), headers=headers)
+
+
+def _enums(spec: Spec, schema: str | None, body: Any, *, names: bool) -> Any:
+    """Enums as names in what handlers see, as numbers for clients that ask for them."""
+    api, version = spec.method.api, spec.method.version
+    if (api, version) in enum_positions.APIS and schema is not None:
+        return enum_positions.walk(spec.document.schemas, {"$ref": schema}, body, names=names)
+    return (enums.to_names if names else enums.to_numbers)(api, version, schema, body)
 
 
 def _missing(spec: Spec) -> Any:

@@ -23,6 +23,7 @@ SERVICES = (
     "vpcaccess",
     "sqladmin",
     "redis",
+    "redis_actions",
     "artifactregistry",
     "cloudbuild",
     "logging",
@@ -39,6 +40,7 @@ SERVICES = (
     "monitoring",
     "monitoring_channels",
     "monitoring_metrics",
+    "monitoring_dashboards",
     "cloudscheduler",
     "scheduler_runs",
 )

@@ -8,7 +8,7 @@ import pytest
 
 from plantctl.sandbox.errors import ApiError
 from plantctl.sandbox.services.monitoring_filter import of_body, parse
-from tests.sandbox.conftest import PROJECT, Sandbox
+from tests.sandbox.conftest import NUMBER, PROJECT, Sandbox
 
 BASE = f"monitoring/v3/projects/{PROJECT}"
 FILTER = 'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"'
@@ -140,3 +140,31 @@ def test_filters_hold_as_they_read(text: str, holds: bool) -> None:
 def test_what_is_no_filter_is_refused(text: str) -> None:
     with pytest.raises(ApiError):
         parse(text)
+
+
+def test_a_dashboard_by_a_name_of_its_own(sandbox: Sandbox) -> None:
+    path = f"monitoring/v1/projects/{PROJECT}/dashboards"
+    text = {"columns": "2", "widgets": [{"text": {"content": "hello"}}]}
+    chart = {"dataSets": [{"timeSeriesQuery": {"timeSeriesFilter": {"filter": FILTER}}}]}
+    body = {"name": f"projects/{PROJECT}/dashboards/plant", "displayName": "Plant", "gridLayout": text}
+    made = sandbox.ok("POST", path, body)
+    assert made["name"] == f"projects/{NUMBER}/dashboards/plant"
+    assert made["gridLayout"]["widgets"][0]["text"] == {"content": "hello", "format": "MARKDOWN", "style": {}}
+    assert sandbox.post(path, body).status_code == 409
+    changed = {**body, "gridLayout": {"widgets": [{"xyChart": chart}]}, "etag": made["etag"]}
+    after = sandbox.ok("PATCH", f"{path}/plant", changed)
+    assert after["gridLayout"]["widgets"][0]["xyChart"]["dataSets"][0]["targetAxis"] == "Y1"
+    assert sandbox.call("PATCH", f"{path}/plant", changed).status_code == 409
+    assert sandbox.ok("GET", path)["dashboards"] == [after]
+    # clients generated from protobuf ask for numbers, which for reducers are not positions
+    by_number = {"alignmentPeriod": "60s", "perSeriesAligner": 18, "crossSeriesReducer": 9}
+    chart["dataSets"][0]["timeSeriesQuery"]["timeSeriesFilter"]["aggregation"] = by_number
+    kept = sandbox.ok("PATCH", f"{path}/plant", {**body, "gridLayout": {"widgets": [{"xyChart": chart}]}})
+    assert "ALIGN_PERCENTILE_99" in str(kept)
+    assert "REDUCE_PERCENTILE_99" in str(kept)
+    numbers = sandbox.ok("GET", f"{path}/plant?$alt=json;enum-encoding=int")
+    found = numbers["gridLayout"]["widgets"][0]["xyChart"]["dataSets"][0]
+    assert found["targetAxis"] == 1
+    assert found["timeSeriesQuery"]["timeSeriesFilter"]["aggregation"] == by_number
+    sandbox.ok("DELETE", f"{path}/plant")
+    assert sandbox.get(f"{path}/plant").status_code == 404
