@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from plantctl import __version__
-from plantctl.cli import backup, config, drill, item, journal, lock, phase, rehearse, sandbox, status
+from plantctl.cli import backup, config, drill, item, journal, lock, phase, rehearse, release, sandbox, status
 from plantctl.cli.options import Root, with_examples
 from plantctl.cli.output import err, out
 from plantctl.errors import PlantctlError, UsageError
@@ -41,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for part in (phase, status, item, lock, journal, config, backup, drill, sandbox):
+for part in (phase, status, item, release, lock, journal, config, backup, drill, sandbox):
     app.add_typer(part.app)
 rehearse.register(app)
 

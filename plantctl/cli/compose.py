@@ -33,12 +33,15 @@ def steps() -> tuple[Step[Context] | Attestation, ...]:
     return STEPS
 
 
-def settings(common: Common, *, target: str = "") -> Settings:
-    """What the flags, variables and the file say. `target`: one that the command itself demands."""
+def settings(common: Common, *, target: str = "", version: str = "") -> Settings:
+    """What the flags, variables and the file say. `target`: one that the command itself demands; `version`: of the
+    backend, as typed."""
     env = dict(os.environ)
     if common.home:
         env["PLANTCTL_HOME"] = str(Path(common.home).absolute())
-    return resolving.load(flags={"target": target or None}, env=env, config=common.config or None)
+    return resolving.load(
+        flags={"target": target or None, "backend.version": version or None}, env=env, config=common.config or None
+    )
 
 
 def catalog(given: Settings) -> Catalog[Context]:

@@ -118,7 +118,7 @@ def run_phases(
     said = common(ctx)
     given = compose.settings(said)
     names = compose.recreated(given.plant, recreate or ())
-    _carry_out(
+    carry_out(
         said,
         given,
         _asked(phases, only, "run"),
@@ -138,7 +138,7 @@ def verify_phases(ctx: typer.Context, phases: Phases = None, only: Only = None, 
     from plantctl.steps.context import Options
 
     said = common(ctx)
-    _carry_out(
+    carry_out(
         said,
         compose.settings(said),
         _asked(phases, only, "verify"),
@@ -151,7 +151,7 @@ def verify_phases(ctx: typer.Context, phases: Phases = None, only: Only = None, 
     )
 
 
-def _carry_out(
+def carry_out(
     said: Common,
     given: Settings,
     phases: Sequence[str],
@@ -163,6 +163,7 @@ def _carry_out(
     step_options: Options,
     secrets: dict[str, Secret],
 ) -> None:
+    """A run of these phases and items, told as it goes; ends the command with the run's exit code."""
     from plantctl.cli.running import Screen, perform, stopped_by_signals
     from plantctl.cli.sessions import writing
     from plantctl.engine.catalog import select

@@ -60,7 +60,6 @@ def verify_connect(ctx: Context) -> Evidence:
     told = {
         "tls": "the session is {}",
         "server": "the server is {}",
-        "ping": "PING: {}",
         "set": "SET: {}",
         "get": "GET: {}",
         "del": "DEL: {}",
@@ -70,7 +69,17 @@ def verify_connect(ctx: Context) -> Evidence:
         "latency_ms": "{}",
     }
     words = tuple(words.format(said) for fact, words in told.items() if (said := seen.said("redis", fact)))
-    return Evidence(words=words or seen.note, where=INSIDE)
+    return Evidence(words=(*_reached(ctx, seen), *words) or seen.note, where=INSIDE)
+
+
+def _reached(ctx: Context, seen: jobs.Execution) -> tuple[str, ...]:
+    """PING, by which address. Where the reserved one is reached by a detour, it is named (design section 7)."""
+    line = seen.fact("redis", "ping")
+    if not line:
+        return ()
+    reserved, dialled = ctx.known(CACHE, "host"), str(line.get("dialled", ""))
+    detour = f" by the local way {dialled}" if dialled not in ("", reserved) else ""
+    return (f"PING: the private address {reserved} answers on port {line.get('port')}{detour}",)
 
 
 def verify_pool(ctx: Context) -> Evidence:

@@ -37,7 +37,7 @@ class Export:
 
     generation: str
     created: str
-    size_mb: float
+    size_bytes: int
     current: bool
     uri: str
 
@@ -110,15 +110,13 @@ def apply_export(ctx: Context, finding: Finding) -> None:
 
 def _run_job(ctx: Context) -> None:
     """As the schedule would. What was granted a moment ago may not be in force yet: then it is run again."""
-    for _ in range(RUNS):
-        before = _newest(ctx)
-        problem = _run_once(ctx, before)
+    for attempt in range(1, RUNS + 1):
+        problem = _run_once(ctx, _newest(ctx))
         if problem is None:
             return
-        if problem.reason != str(PERMISSION_DENIED):
+        if problem.reason != str(PERMISSION_DENIED) or attempt == RUNS:
             raise problem
         ctx.clock.sleep(ctx.gcp.target.poll_s[1])
-    raise problem
 
 
 def _run_once(ctx: Context, before: Body | None) -> OperationFailed | None:
@@ -209,7 +207,7 @@ def _export(plant: Plant, one: Body) -> Export:
     return Export(
         generation=str(one["generation"]),
         created=str(one["timeCreated"]),
-        size_mb=int(one.get("size", 0)) / 1e6,
+        size_bytes=int(one.get("size", 0)),
         current=not one.get("timeDeleted"),
         uri=f"{uri}#{one['generation']}",
     )

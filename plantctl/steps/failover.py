@@ -51,12 +51,17 @@ def check_failover(ctx: Context) -> Finding:
     if running is not None:
         return Finding(verdict=Verdict.PENDING, reason=f"`check {CHECK}` is running")
     field = f"failover of {ctx.plant.cache.instance}"
+    hint = "plantctl drill failover redis, or run again with --allow-restart, in a quiet hour"
     if _was_proved(ctx):
         change = Change(field=field, live="proved before, and the proof is gone", desired="tried again", restarts=True)
         reason = "a failover was proved on this instance before; another one stops writes for some seconds"
-        hint = "plantctl drill failover redis, or run again with --allow-restart, in a quiet hour"
         return Finding(verdict=Verdict.DRIFTED, changes=(change,), reason=reason, hint=hint)
-    change = Change(field=field, desired="tried once, with limited data loss, while a probe writes")
+    wanted = "tried once, with limited data loss, while a probe writes"
+    if not _made_here(ctx):
+        change = Change(field=field, desired=wanted, restarts=True)
+        reason = "plantctl did not make this instance, so others may use it; a failover stops their writes for a while"
+        return Finding(verdict=Verdict.MISSING, changes=(change,), reason=reason, hint=hint)
+    change = Change(field=field, desired=wanted)
     reason = "never tried on this instance, so the run does it by itself; from then on it takes --allow-restart"
     return Finding(verdict=Verdict.MISSING, changes=(change,), reason=reason)
 
@@ -77,6 +82,12 @@ def _probes(ctx: Context) -> tuple[Body | None, Body | None]:
 
 def _was_proved(ctx: Context) -> bool:
     return ctx.memory.was_in_place(CACHE_FAILOVER) and _called_since(ctx, ctx.known(CACHE, "createTime"))
+
+
+def _made_here(ctx: Context) -> bool:
+    """True when the journal has the request that made the instance."""
+    attempts = ctx.memory.attempts(method_id=f"{cache_rows.INSTANCES}.create")
+    return any(attempt.resource.endswith(f"/{ctx.plant.cache.instance}") for attempt in attempts)
 
 
 def _called_since(ctx: Context, time: str) -> bool:

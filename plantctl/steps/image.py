@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plantctl.desired import image as desired
 from plantctl.desired import storage as desired_storage
-from plantctl.errors import ApiFailure, DeadlineExceeded, GateFailed, OperationFailed, ProbeFailed
+from plantctl.errors import ApiFailure, DeadlineExceeded, GateFailed, OperationFailed, PlantctlError, ProbeFailed
 from plantctl.gcp import operations
 from plantctl.gcp.resource import Params, is_operation
 from plantctl.model.step import Body, Change, Evidence, Finding, Verdict
@@ -160,6 +160,16 @@ def digest_of_version(ctx: Context) -> str:
     return str(tag["version"]).rsplit("/", 1)[1] if tag is not None else ""
 
 
+def versions_by_digest(ctx: Context) -> dict[str, list[str]]:
+    """Tags of the image by the digest that they lead to."""
+    parent = f"{desired_storage.repository_name(ctx.plant)}/packages/{ctx.plant.backend.image}"
+    method = "artifactregistry.projects.locations.repositories.packages.tags.list"
+    found: dict[str, list[str]] = {}
+    for tag in ctx.gcp.list(method, "tags", parent=parent):
+        found.setdefault(str(tag["version"]).rsplit("/", 1)[1], []).append(str(tag["name"]).rsplit("/", 1)[1])
+    return found
+
+
 def _tag(ctx: Context) -> Body | None:
     package = f"{desired_storage.repository_name(ctx.plant)}/packages/{ctx.plant.backend.image}"
     method = "artifactregistry.projects.locations.repositories.packages.tags.get"
@@ -202,11 +212,26 @@ def _occurrences(ctx: Context, kind: str, digest: str) -> list[Body]:
     return ctx.gcp.list("containeranalysis.projects.occurrences.list", "occurrences", parent=parent, filter=wanted)
 
 
+def require_scanned(ctx: Context, digest: str) -> None:
+    """PlantctlError (`no-candidate`) while the scan of an image has not ended well: the gate would prove nothing."""
+    status = _scan_status(ctx, digest)
+    if status != "FINISHED_SUCCESS":
+        raise PlantctlError(
+            f"the scan of {digest[:19]} is {status or 'not started yet'}",
+            hint=f"plantctl release build --version {ctx.plant.backend.version}",
+            reference="no-candidate",
+        )
+
+
+def _scan_status(ctx: Context, digest: str) -> str:
+    found = _occurrences(ctx, "DISCOVERY", digest)
+    return str(found[0].get("discovery", {}).get("analysisStatus", "")) if found else ""
+
+
 def check_scan(ctx: Context) -> Finding:
     """The scan starts by itself after a push; PENDING until it has finished."""
     digest = ctx.known(PUSH, "digest")
-    found = _occurrences(ctx, "DISCOVERY", digest)
-    status = str(found[0].get("discovery", {}).get("analysisStatus", "")) if found else ""
+    status = _scan_status(ctx, digest)
     if status == "FINISHED_SUCCESS":
         return Finding(verdict=Verdict.IN_PLACE, facts={"scanned": digest})
     if status in ("FINISHED_FAILED", "FINISHED_UNSUPPORTED"):

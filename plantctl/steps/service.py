@@ -126,6 +126,12 @@ def revisions(ctx: Context) -> list[Body]:
     return sorted(found, key=lambda revision: str(revision.get("createTime", "")), reverse=True)
 
 
+def ready(revision: Body | None) -> bool:
+    """Whether a revision got through its start."""
+    found = (revision or {}).get("conditions") or []
+    return any(one.get("type") == "Ready" and one.get("state") == "CONDITION_SUCCEEDED" for one in found)
+
+
 def image_of(revision: Body | None) -> str:
     """The image that a revision (or a template) runs, as it was asked for."""
     containers = (revision or {}).get("containers") or [{}]
