@@ -16,7 +16,7 @@ _LOCK_CLASS = 0x6A6F62  # "job"; locks of two integers never meet those of one (
 _BEGIN = """
 WITH begun AS (
     INSERT INTO job_run AS run (name, scheduled_for)
-    SELECT topic, coalesce(key, id::text) FROM outbox WHERE id = $1 AND done_at IS NULL
+    SELECT topic, coalesce(key, id::text) FROM outbox WHERE id = $1
     ON CONFLICT (name, scheduled_for) DO UPDATE SET status = 'running', attempts = run.attempts + 1,
         started_at = now(), finished_at = NULL, retry_at = NULL
     WHERE run.status NOT IN ('done', 'dead')

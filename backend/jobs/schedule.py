@@ -54,13 +54,17 @@ class Leader:
         self.database, self.queues, self.name = database, queues, name
         client: Any = queues[0].client
         self._lease, self._release = client.register_script(_LEASE), client.register_script(_RELEASE)
+        self._leads = False
         self._put: dict[str, str] = {}
         self._swept = time.monotonic()
 
     async def turn(self) -> bool:
         """Renews or takes the lease, and does what a leader does."""
-        if not await self._lease(keys=[_LEADER], args=[self.name, _LEASE_MS]):
+        led, self._leads = self._leads, bool(await self._lease(keys=[_LEADER], args=[self.name, _LEASE_MS]))
+        if not self._leads:
             return False
+        if not led:
+            logs.emit("INFO", "worker leads the schedule", worker=self.name)
         due = {every.name: every.slot(time.time()) for every in SCHEDULE}
         new = {name: slot for name, slot in due.items() if self._put.get(name) != slot}
         if new:

@@ -25,6 +25,9 @@ def test_a_poisonous_job_ends_with_the_dead_and_an_operator_revives_it(desk: Des
     assert [line["outcome"] for line in worker.jobs(job_id)] == ["retry"] * RETRIES + ["dead"]
     eventually(lambda: desk.store().hgetall(f"{QUEUE}:dead") == {str(job_id): dead["error"]}, 5)
     assert (desk.store().zcard(f"{QUEUE}:delayed"), desk.store().xlen(QUEUE)) == (0, 0)
+    desk.store().xadd(QUEUE, {"job": job_id})  # a late duplicate does not wake it
+    eventually(lambda: desk.store().xlen(QUEUE) == 0, 10)
+    assert desk.job(job_id) == dead
     listed = desk.api.call("GET", "/admin/jobs?status=dead&name=notification.send", "olga").json()["items"]
     assert [job["id"] for job in listed] == [job_id]
     desk.api.sql(f"""UPDATE plant.outbox SET payload = '{{"event": "hire.start"}}' WHERE id = {job_id}""")

@@ -54,6 +54,7 @@ def test_two_workers_do_each_slot_once(desk: Desk) -> None:
     first = next(worker for worker in workers if f"-{worker.process.pid}-" in leader)
     first.kill()
     second = workers[1 - workers.index(first)]
+    assert (len(first.said("leads the schedule")), second.said("leads the schedule")) == (1, [])
     eventually(lambda: f"-{second.process.pid}-" in (desk.store().get("plant:jobs:leader") or ""), 20)
     eventually(lambda: second.said("runtime.stats"), 20)
     runs = "SELECT name FROM plant.job_run ORDER BY name"
