@@ -6,8 +6,13 @@ Importing this module costs the import of gRPC; messages of an API are imported 
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+# gRPC's own handlers of fork() now and then abort a child before it has become a server of the data plane; the
+# variable is read when gRPC is imported
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 import grpc
 from google.protobuf import json_format, message_factory
