@@ -213,3 +213,39 @@ def test_services_and_their_traffic(box: Sandbox, gcloud: Gcloud, image: str) ->
     assert policy["bindings"] == [{"role": "roles/run.invoker", "members": ["allUsers"]}]
     gcloud(f"run services delete shown --region {REGION}", parse=False)
     assert box.call("GET", f"{run_kit.SERVICES}/shown").status_code == 404
+
+
+def test_scheduler_and_alerts(box: Sandbox, gcloud: Gcloud, tmp_path: Path) -> None:
+    email = f"gcloud-cron@{PROJECT}.iam.gserviceaccount.com"
+    box.ok("POST", f"iam/v1/projects/{PROJECT}/serviceAccounts", {"accountId": "gcloud-cron"})
+    uri = f"https://pubsub.googleapis.com/v1/projects/{PROJECT}/topics/nightly"
+    made = gcloud(
+        f"scheduler jobs create http nightly --location {REGION} --http-method put --uri {uri} --message-body {{}}"
+        f" --time-zone Asia/Kolkata --oauth-service-account-email {email}",
+        "--schedule=0 3 * * *",
+    )
+    assert made["scheduleTime"].endswith("T21:30:00.000000Z")
+    gcloud(f"scheduler jobs run nightly --location {REGION}")
+    run_kit.until(lambda: "status" in box.ok("GET", f"cloudscheduler/v1/{made['name']}"))
+    condition = {
+        "displayName": "c",
+        "conditionThreshold": {
+            "filter": 'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"',
+            "comparison": "COMPARISON_GT",
+            "duration": "0s",
+        },
+    }
+    (tmp_path / "policy.json").write_text(json.dumps({"displayName": "p", "combiner": "OR", "conditions": [condition]}))
+    listed, described, channel, policy = together(
+        gcloud,
+        f"scheduler jobs list --location {REGION}",
+        f"scheduler jobs describe nightly --location {REGION}",
+        "beta monitoring channels create --type=email --display-name=mail --channel-labels=email_address=a@example.com",
+        f"alpha monitoring policies create --policy-from-file {tmp_path / 'policy.json'}",
+    )
+    assert [one["name"] for one in listed] == [made["name"]]
+    # the account may nothing yet
+    assert described["status"] == {"code": 7}
+    assert described["lastAttemptTime"]
+    assert channel["labels"] == {"email_address": "a@example.com"}
+    assert policy["enabled"] is True
