@@ -175,6 +175,8 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     if writer.can_write_eof():
         writer.write_eof()  # half-closed, as TCP has it: the other direction goes on
         await writer.drain()
+    else:
+        writer.close()  # TLS knows no half
 
 
 class ForwardSet:

@@ -10,8 +10,7 @@ from plantctl.sandbox.operations import Operation
 from plantctl.sandbox.service import Body, Call, World
 from plantctl.sandbox.services import redis_plane as plane
 from plantctl.sandbox.services import redis_rules as rules
-from plantctl.sandbox.services.redis_actions import service as service
-from plantctl.sandbox.services.redis_base import INSTANCES, auth_key, bad, live, ready, settle, start
+from plantctl.sandbox.services.redis_base import INSTANCES, auth_key, bad, live, ready, service, settle, start
 from plantctl.sandbox.services.redis_defaults import ZONES, filled, maintenance, nodes, persistence
 from plantctl.sandbox.services.redis_network import addresses, readers
 
@@ -64,22 +63,22 @@ def undo_create(world: World, op: Operation) -> None:
 
 def _ended(world: World, op: Operation, body: Body) -> Body:
     op.metadata["endTime"] = world.clock.rfc3339()
-    return plane.shown(world, op.target, body)
+    return plane.shown(world, body)
 
 
 @service.method(f"{INSTANCES}.get")
 def get_instance(call: Call) -> Body:
     """One instance."""
-    key, body = live(call)
-    return plane.shown(call.world, key, body)
+    _, body = live(call)
+    return plane.shown(call.world, body)
 
 
 @service.method(f"{INSTANCES}.list")
 def list_instances(call: Call) -> Body:
     """Instances of a location, or of all with `-`."""
     prefix = f"redis/{call.name('parent')}".removesuffix("-")
-    found = [(key, body) for key, body in call.store.list(prefix) if "/instances/" in key]
-    return standard.page([plane.shown(call.world, key, body) for key, body in found], call.params, "instances")
+    found = [plane.shown(call.world, body) for key, body in call.store.list(prefix) if "/instances/" in key]
+    return standard.page(found, call.params, "instances")
 
 
 @service.method(f"{INSTANCES}.getAuthString")
@@ -166,11 +165,16 @@ def finish_delete(world: World, op: Operation) -> Body:
     return {}
 
 
-@service.on("clock-advanced")
-def take_snapshots(world: World, seconds: float) -> None:
+@service.on("minute")
+def every_minute(world: World) -> None:
     """Snapshots that fell due."""
-    for key, body in world.store.list("redis/projects/"):
-        plane.take_snapshot(world, key, body)
+    plane.take_snapshots(world)
+
+
+@service.on("clock-advanced")
+def after_a_leap(world: World, seconds: float) -> None:
+    """The same."""
+    plane.take_snapshots(world)
 
 
 # -- locations and operations
@@ -179,7 +183,7 @@ def take_snapshots(world: World, seconds: float) -> None:
 def _region(location: str) -> Body:
     if location not in ZONES:
         raise errors.invalid(f"Location {location} is not found or access is unauthorized.")
-    zones = {f"{location}-{letter}": {} for letter in ZONES[location]}
+    zones: Body = {f"{location}-{letter}": {} for letter in ZONES[location]}
     kind = "type.googleapis.com/google.cloud.redis.v1.LocationMetadata"
     return {"locationId": location, "metadata": {"@type": kind, "availableZones": zones}}
 

@@ -26,7 +26,7 @@ def _target(world: World, op: Operation) -> Body:
 
 def _done(world: World, op: Operation, changes: Body) -> Body:
     op.metadata["endTime"] = world.clock.rfc3339()
-    return plane.shown(world, op.target, settle(world, op.target, changes))
+    return plane.shown(world, settle(world, op.target, changes))
 
 
 def _back(world: World, op: Operation) -> None:

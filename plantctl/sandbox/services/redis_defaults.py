@@ -91,7 +91,7 @@ def persistence(world: World, given: Body) -> Body:
 def next_snapshot(world: World, config: Body) -> str:
     """The first moment after now that lies whole periods after the start (discovery, rdbSnapshotPeriod)."""
     try:
-        start = datetime.fromisoformat(config["rdbSnapshotStartTime"].replace("Z", "+00:00"))
+        start = moment(config["rdbSnapshotStartTime"])
     except ValueError:
         return ""  # refused by the rules in a moment
     period = timedelta(hours=PERIODS.get(config["rdbSnapshotPeriod"], 24))
@@ -105,3 +105,8 @@ def maintenance(world: World, given: Body, before: Body) -> Body:
     windows = [{**window, "duration": "3600s"} for window in given.get("weeklyMaintenanceWindow", [])]
     created = before.get("createTime", now)
     return {**given, "weeklyMaintenanceWindow": windows, "createTime": created, "updateTime": now}
+
+
+def moment(text: str) -> datetime:
+    """A time of the API; ValueError for what is none."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

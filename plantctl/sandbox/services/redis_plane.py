@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -16,7 +15,7 @@ from plantctl.sandbox.dataplane.error import DataPlaneError
 from plantctl.sandbox.errors import ApiError
 from plantctl.sandbox.service import World
 from plantctl.sandbox.services.redis_base import auth_key
-from plantctl.sandbox.services.redis_defaults import next_snapshot
+from plantctl.sandbox.services.redis_defaults import moment, next_snapshot
 from plantctl.sandbox.services.redis_network import connected
 from plantctl.sandbox.store import Body
 
@@ -123,23 +122,28 @@ def endpoints(world: World, project: str, network: str) -> Iterator[tuple[str, i
             yield body["readEndpoint"], body["readEndpointPort"], read
 
 
-def take_snapshot(world: World, key: str, body: Body) -> Body:
-    """The instance after the snapshot that was due, if one was: several that were missed are one."""
-    config = body.get("persistenceConfig", {})
-    due = config.get("rdbNextSnapshotTime")
-    if body["state"] != "READY" or not due or world.clock.now() < datetime.fromisoformat(due.replace("Z", "+00:00")):
-        return body
-    plane = servers(world)
-    if plane is not None:
-        with translated():
-            plane.snapshot(server(body))
-    body["persistenceConfig"] = {**config, "rdbNextSnapshotTime": next_snapshot(world, config)}
-    return world.store.put(key, body)
+def take_snapshots(world: World) -> None:
+    """The snapshots that fell due; several of one instance that were missed are one. Nothing is taken of an instance
+    that is being changed: it is, a minute later.
+    """
+    for key, body in world.store.list("redis/projects/"):
+        due = body.get("persistenceConfig", {}).get("rdbNextSnapshotTime")
+        if body["state"] != "READY" or not due or world.clock.now() < moment(due):
+            continue
+        plane = servers(world)
+        if plane is not None:
+            with translated():
+                plane.snapshot(server(body))
+        with world.store.transaction():
+            live = world.store.get(key)
+            if live is not None and live["persistenceConfig"] == body["persistenceConfig"]:
+                following = next_snapshot(world, live["persistenceConfig"])
+                live["persistenceConfig"]["rdbNextSnapshotTime"] = following
+                world.store.put(key, live)
 
 
-def shown(world: World, key: str, body: Body) -> Body:
-    """An instance as it is now: a snapshot that fell due is taken, and the primary is where the servers have it."""
-    body = take_snapshot(world, key, body)
+def shown(world: World, body: Body) -> Body:
+    """An instance as it is now: the primary is where the servers have it."""
     if body["tier"] == "STANDARD_HA" and body.get("nodes"):
         body["currentLocationId"] = body["nodes"][place(world, body)]["zone"]
     return {name: value for name, value in body.items() if not name.startswith("sandbox")}

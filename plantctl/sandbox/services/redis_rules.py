@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import datetime
 
 from plantctl.sandbox import standard
 from plantctl.sandbox.errors import failed_precondition
 from plantctl.sandbox.service import World
 from plantctl.sandbox.services.redis_base import bad
+from plantctl.sandbox.services.redis_defaults import moment
 from plantctl.sandbox.store import Body
 
 INSTANCE_ID = re.compile(r"[a-z](?:[-a-z0-9]{0,38}[a-z0-9])?")
@@ -99,13 +99,13 @@ def check_change(before: Body, after: Body, names: set[str]) -> None:
 
 def check_persistence(config: Body) -> None:
     """A start time must be one."""
-    moment = config.get("rdbSnapshotStartTime")
-    if moment is not None:
+    given = config.get("rdbSnapshotStartTime")
+    if given is not None:
         try:
-            datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
+            moment(str(given))
         except ValueError:
             field = "instance.persistence_config.rdb_snapshot_start_time"
-            raise bad("The snapshot start time is not valid.", field, moment) from None
+            raise bad("The snapshot start time is not valid.", field, given) from None
 
 
 def _check_size(body: Body) -> None:

@@ -143,17 +143,27 @@ def finish_delete(world: World, op: Operation) -> None:
     """The connection and its peering go."""
     project, network = op.args["project"], op.args["network"]
     tail = f"projects/{project}/global/networks/{network}"
-    for _, instance in world.store.list(f"sqladmin/projects/{project}/instances/"):
-        private = instance.get("settings", {}).get("ipConfiguration", {}).get("privateNetwork", "")
-        if private and world.canonical(private) == tail:
-            message = "Failed to delete connection; Producer services (e.g. CloudSQL, Cloud Memstore, etc.)"
-            raise errors.failed_precondition(f"{message} are still using this connection.")
+    if _in_use(world, project, tail):
+        message = "Failed to delete connection; Producer services (e.g. CloudSQL, Cloud Memstore, etc.)"
+        raise errors.failed_precondition(f"{message} are still using this connection.")
     world.store.delete(connection_key(project, network))
     key = f"compute/{tail}"
     live = world.store.get(key)
     if live is not None:
         live["peerings"] = [p for p in live.get("peerings", []) if p["name"] != PEERING]
         world.store.put(key, live)
+
+
+def _in_use(world: World, project: str, network: str) -> bool:
+    for _, instance in world.store.list(f"sqladmin/projects/{project}/instances/"):
+        private = instance.get("settings", {}).get("ipConfiguration", {}).get("privateNetwork", "")
+        if private and world.canonical(private) == network:
+            return True
+    caches = [instance for _, instance in world.store.list(f"redis/projects/{project}/locations/")]
+    return any(
+        instance.get("connectMode") == "PRIVATE_SERVICE_ACCESS" and instance.get("authorizedNetwork") == network
+        for instance in caches
+    )
 
 
 @service.method("servicenetworking.operations.get")

@@ -62,7 +62,7 @@ class Server:
             protocol=2,
             socket_timeout=ANSWER_S,
             socket_connect_timeout=ANSWER_S,
-            retry=Retry(NoBackoff(), 0),  # type: ignore[no-untyped-call]
+            retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
         try:
@@ -90,10 +90,9 @@ class Server:
         """
         if self.pid() is None:
             self._spawn(what)
-        deadline = time.monotonic() + READY_S
+        deadline, process = time.monotonic() + READY_S, self._process
         while not self.answers(port):
-            if self._process is not None and (code := self._process.poll()) is not None:
-                self._process = None
+            if process is not None and (code := process.poll()) is not None:
                 raise failure(what, self._executable.name, code, self._words())
             if time.monotonic() > deadline:
                 raise DataPlaneError(what, "not ready in time", reason="timeout", log=self.tail())
