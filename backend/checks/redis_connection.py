@@ -1,4 +1,4 @@
-"""`check redis`, `redis-client`, `redis-pool`: TLS and AUTH are asked for, keys can be used, the pool keeps its size."""
+"""`check redis`, `redis-client`, `redis-pool`: TLS and AUTH are asked for, keys are used, the pool keeps its size."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ async def _redis(settings: Settings) -> AsyncIterator[Fact]:
 
 async def _operations(client: Any, settings: Settings) -> AsyncIterator[Fact]:
     key, value = f"plantctl:probe:{secrets.token_hex(8)}", secrets.token_hex(8)
-    yield Fact("ping", bool(await client.ping()), f"{settings.redis_host}:{settings.redis_port} answers")
+    where = {"dialled": settings.redis_host, "port": settings.redis_port}
+    yield Fact("ping", bool(await client.ping()), f"{settings.redis_host}:{settings.redis_port} answers", where)
     yield Fact("set", bool(await client.set(key, value, ex=60)), "a key is set")
     found = await client.get(key)
     yield Fact("get", found == value.encode(), "it is read back")

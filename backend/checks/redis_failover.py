@@ -28,12 +28,11 @@ WAIT_S = 300.0
 SETTLED_S = 3.0
 _PAUSE_S = 0.01
 _IDENTITY_S = 0.5
-_ANSWER_S = 1.0
 _KEY_S = 3600
 
 
 class Counter:
-    """One key that only grows, by one connection that never repeats a write by itself.
+    """One key that only grows, by one connection with the application's patience that never repeats a write by itself.
 
     INCR tells the new value, so that a smaller one than was acknowledged before says how many writes are gone.
     """
@@ -41,8 +40,6 @@ class Counter:
     def __init__(self, settings: Settings) -> None:
         self._client: Any = create_client(
             settings,
-            socket_timeout=_ANSWER_S,
-            socket_connect_timeout=_ANSWER_S,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )

@@ -53,7 +53,7 @@ def _export(given: Settings, said: Common) -> None:
 
     err(f"exporting {given.plant.cache.instance}: usually 1 to 5 minutes on Google Cloud")
     made = recorded(given, said, f"{COMMAND} cache", lambda work: exports.create(work.session.ctx))
-    text = f"export {made.uri}: {made.size_mb:.3g} MB, of {made.created[:19]}"
+    text = f"export {made.uri}: {made.size_bytes} bytes, of {made.created[:19]}"
     show(said, lambda: text, lambda: {"schema_version": 1, "export": vars(made)})
 
 
@@ -101,7 +101,7 @@ def list_backups(ctx: typer.Context, what: What = "database") -> None:
     if what == "database":
         show(said, lambda: backups_text(found, page), lambda: listing_document("backups", found))
     else:
-        keys = ("created", "size_mb", "current", "uri")
+        keys = ("created", "size_bytes", "current", "uri")
         show(
             said,
             lambda: listing_text(found, keys, page, none="no export yet"),

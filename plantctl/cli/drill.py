@@ -32,10 +32,11 @@ def fail_over(
     given = compose.settings(said)
     err(f"failing {given.plant.cache.instance} over: writes stop for some seconds, and up to a minute on Google Cloud")
     done = recorded(given, said, f"drill failover {target}", lambda work: failover.on_request(work.session.ctx))
-    show(said, lambda: _text(done), lambda: {"schema_version": 1, "drill": {"target": target, **vars(done)}})
+    show(said, lambda: told(done), lambda: {"schema_version": 1, "drill": {"target": target, **vars(done)}})
 
 
-def _text(done: Drill) -> str:
+def told(done: Drill) -> str:
+    """The result in one line; a note where the probe's lines were not there."""
     if done.gap_s is None or done.lost is None:
         return "\n".join(done.note)
     return (
