@@ -29,6 +29,28 @@ def network_errors(browser: Browser, *statuses: int) -> None:
         assert any(f"status of {status} " in line for status in statuses), line
 
 
+def register(stage: Stage, visitor: Browser, email: str) -> None:
+    """From the dialog that asks to sign in, by the form, back to where one was."""
+    visitor.press("Register your business")
+    visitor.see("Create account")
+    stage.album(visitor, "customer-register")
+    for label, text in (REGISTRATION | {"E-mail address": email}).items():
+        visitor.fill(label, text)
+    visitor.choose("Industry", "Sales")
+    visitor.tick("You may store")
+    visitor.press("Create account")
+    visitor.see("Welcome, Dora.")
+
+
+def judge(visitor: Browser, title: str, verdict: str, field: str, note: str) -> None:
+    """Opens a deliverable, and says what one thinks of it."""
+    visitor.press(title)
+    visitor.see("Matched payments: 132 of 136")
+    visitor.press(verdict)
+    visitor.fill(field, note)
+    visitor.press(verdict)
+
+
 def test_from_searching_to_approving(stage: Stage, enter: Enter) -> None:
     partner = stage.person("partner")
     agent = stage.listed(partner, "Ledger Lark")
@@ -40,41 +62,24 @@ def test_from_searching_to_approving(stage: Stage, enter: Enter) -> None:
     visitor.open(f"/customer/#/agents/{agent['slug']}")
     visitor.see("₹14,500")
     stage.album(visitor, "customer-agent")
-
     visitor.press("Start free trial")
-    visitor.press("Register your business")
-    visitor.see("Create account")
-    stage.album(visitor, "customer-register")
-    for label, text in REGISTRATION.items():
-        visitor.fill(label, text)
-    visitor.fill("E-mail address", f"dora-{agent['slug']}@example.com")
-    visitor.choose("Industry", "Sales")
-    visitor.tick("You may store")
-    visitor.press("Create account")
-    visitor.see("Welcome, Dora.")
-
+    register(stage, visitor, f"dora-{agent['slug']}@example.com")
     visitor.press("Start free trial")
     visitor.press("Start trial")
     visitor.see("Nothing delivered yet")
     visitor.see("7 days left")
+
     hire = address(visitor).removeprefix("#/hires/")
     stage.delivered(partner, hire, "November reconciliation")
     stage.delivered(partner, hire, "Open items, week 47")
     visitor.reload()  # the token was in the page's memory; the cookie brings it back
     visitor.see("2 deliverables waiting for your word.")
     stage.album(visitor, "customer-hire")
-
-    visitor.press("November reconciliation")
-    visitor.see("Matched payments: 132 of 136")
-    stage.album(visitor, "customer-deliverable")
-    visitor.press("Approve")
-    visitor.fill("A word of praise", "Spot on.")
-    visitor.press("Approve")
+    judge(visitor, "November reconciliation", "Approve", "A word of praise", "Spot on.")
     visitor.see("You approved this")
+    stage.album(visitor, "customer-deliverable")
     visitor.press("Everything by Ledger Lark")
-    visitor.press("Open items, week 47")
-    visitor.press("Send back")
-    visitor.press("Send back")
+    judge(visitor, "Open items, week 47", "Send back", "What should change?", "")
     visitor.see("Fill this in.")
     visitor.fill("What should change?", "Week 46, please.")
     visitor.press("Send back")
@@ -83,13 +88,28 @@ def test_from_searching_to_approving(stage: Stage, enter: Enter) -> None:
         f"SELECT review_state, review_note FROM plant.deliverable WHERE hire_id = '{hire}' ORDER BY 1"
     )
     assert found.splitlines() == ["approved|Spot on.", "rejected|Week 46, please."]
-    visitor.press("My agents")
-    visitor.see("On trial")
-    stage.album(visitor, "customer-hires")
-    visitor.press("Sign out")
-    visitor.see("Register")
-    visitor.reload()
-    visitor.see("Sign in")
+
+
+def test_the_session_lasts_until_signed_out(stage: Stage, enter: Enter) -> None:
+    customer = stage.person("customer")
+    stage.hired(customer, stage.listed(stage.person("partner"), "Lasting Linnet")["slug"])
+    browser = enter("customer", customer)
+    browser.reload()
+    browser.press("My agents")
+    browser.see("On trial")
+    stage.album(browser, "customer-hires")
+    cookies = {cookie["name"]: cookie for cookie in browser.driver.get_cookies()}
+    held = browser.driver.execute_script(
+        "return document.cookie + JSON.stringify({...localStorage, ...sessionStorage})"
+    )
+    assert cookies == {}  # the only one belongs to /api/v1/auth, and scripts see none
+    assert held == '{"plant.signed-in":"1"}'
+    browser.press("Sign out")
+    browser.see("Register")
+    browser.reload()
+    browser.see("Register")
+    browser.press("My agents")
+    browser.see("Your agents are waiting")
 
 
 def test_filters_live_in_the_address(stage: Stage, enter: Enter) -> None:
