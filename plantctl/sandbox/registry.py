@@ -41,6 +41,7 @@ SERVICES = (
     "monitoring_channels",
     "monitoring_metrics",
     "monitoring_dashboards",
+    "monitoring_uptime",
     "cloudscheduler",
     "scheduler_runs",
 )

@@ -174,3 +174,22 @@ def test_who_may_not_act_as_the_account_cannot_lend_it(scheduled: Sandbox, sandb
     refused = scheduled.post(JOBS, job(), headers={"authorization": f"Bearer {token}"})
     assert refused.status_code == 403
     assert "iam.serviceAccounts.actAs" in refused.text
+
+
+def test_the_export_of_redis_asks_for_the_right_to_export(scheduled: Sandbox) -> None:
+    """What the daily backup is: Google's own API, called by Google's scheduler with the backup account's token."""
+    uri = f"https://redis.googleapis.com/v1/{PLACE}/instances/plant-redis:export"
+    where = {"outputConfig": {"gcsDestination": {"uri": "gs://plant-backups/plant-redis.rdb"}}}
+    target = {**job()["httpTarget"], "uri": uri, "body": base64.b64encode(json.dumps(where).encode()).decode()}
+    scheduled.ok("POST", JOBS, job(httpTarget=target))
+    scheduled.ok("POST", f"{JOBS}/nightly:run", {})
+    until(lambda: finished(scheduled))
+    (sent,) = [one for one in scheduled.wire() if one["transport"] == "scheduler"]
+    assert (sent["method_id"], sent["status"]) == ("redis.projects.locations.instances.export", 403)
+    binding = {"role": "roles/redis.admin", "members": [f"serviceAccount:{EMAIL}"]}
+    path = f"cloudresourcemanager/v3/projects/{PROJECT}:setIamPolicy"
+    scheduled.ok("POST", path, {"policy": {"bindings": [binding]}})
+    scheduled.ok("POST", f"{JOBS}/nightly:run", {})
+    entries = until(lambda: finished(scheduled) if len(finished(scheduled)) == 2 else None)
+    # let in, and told that there is no such instance
+    assert entries[-1]["httpRequest"] == {"status": 404}

@@ -168,3 +168,44 @@ def test_a_dashboard_by_a_name_of_its_own(sandbox: Sandbox) -> None:
     assert found["timeSeriesQuery"]["timeSeriesFilter"]["aggregation"] == by_number
     sandbox.ok("DELETE", f"{path}/plant")
     assert sandbox.get(f"{path}/plant").status_code == 404
+
+
+CHECK: dict[str, Any] = {
+    "displayName": "Plant health",
+    "monitoredResource": {"type": "uptime_url", "labels": {"host": "api.example.com"}},
+    "httpCheck": {"path": "health", "useSsl": True, "authInfo": {"username": "u", "password": "secret-word"}},
+    "period": "60s",
+    "timeout": "5s",
+}
+
+
+def test_an_uptime_check_fills_in_and_hides(sandbox: Sandbox) -> None:
+    path = f"{BASE}/uptimeCheckConfigs"
+    made = sandbox.ok("POST", path, CHECK)
+    assert made["name"].startswith(f"projects/{PROJECT}/uptimeCheckConfigs/plant-health-")
+    assert made["httpCheck"]["path"] == "/health"
+    assert made["httpCheck"]["port"] == 443
+    assert made["monitoredResource"]["labels"]["project_id"] == PROJECT
+    assert "secret-word" not in str(sandbox.ok("GET", f"monitoring/v3/{made['name']}"))
+    slower = sandbox.ok("PATCH", f"monitoring/v3/{made['name']}?updateMask=period", {"period": "300s"})
+    assert (slower["period"], slower["timeout"]) == ("300s", "5s")
+    elsewhere = {"monitoredResource": {"type": "uptime_url", "labels": {"host": "other"}}}
+    moved = sandbox.call("PATCH", f"monitoring/v3/{made['name']}?updateMask=monitoredResource", elsewhere)
+    assert moved.status_code == 400
+    sandbox.ok("DELETE", f"monitoring/v3/{made['name']}")
+    assert sandbox.ok("GET", path) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"period": "30s"},
+        {"timeout": "90s"},
+        {"displayName": ""},
+        {"tcpCheck": {"port": 1}},
+        {"selectedRegions": ["EUROPE", "ASIA_PACIFIC"]},
+        {"httpCheck": {"validateSsl": True}},
+    ],
+)
+def test_an_uptime_check_that_the_documents_forbid(sandbox: Sandbox, change: dict[str, Any]) -> None:
+    assert sandbox.post(f"{BASE}/uptimeCheckConfigs", {**CHECK, **change}).status_code == 400
