@@ -131,14 +131,18 @@ def error_of(operation: Body) -> tuple[str, str]:
 
 
 def own_seconds(operation: Body, observed: float) -> float:
-    """The operation's own duration where it tells its times, else as observed."""
+    """The operation's own duration where it or what it made tells its times, else as observed.
+
+    Cloud Run's and Cloud Build's operations tell none: their Execution and their Build do.
+    """
     metadata = operation.get("metadata") or {}
-    start = operation.get("insertTime") or metadata.get("createTime")
-    end = operation.get("endTime") or metadata.get("endTime")
-    if not (isinstance(start, str) and isinstance(end, str)):
-        return observed
-    first, last = (datetime.fromisoformat(moment.replace("Z", "+00:00")) for moment in (start, end))
-    return max(0.0, (last - first).total_seconds())
+    for told in (operation, metadata, operation.get("response") or {}, metadata.get("build") or {}):
+        start = told.get("insertTime") or told.get("createTime")
+        end = told.get("endTime") or told.get("completionTime") or told.get("finishTime")
+        if isinstance(start, str) and isinstance(end, str):
+            first, last = (datetime.fromisoformat(moment.replace("Z", "+00:00")) for moment in (start, end))
+            return max(0.0, (last - first).total_seconds())
+    return observed
 
 
 def wait(

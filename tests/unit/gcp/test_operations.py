@@ -143,6 +143,11 @@ def test_the_duration_is_the_operation_s_own() -> None:
     timed = {"insertTime": "2026-11-23T00:00:00.5Z", "endTime": "2026-11-23T00:10:00.5Z"}
     assert operations.own_seconds(timed, 3.0) == 600
     assert operations.own_seconds({"metadata": {"createTime": "2026-11-23T00:00:00Z"}}, 3.0) == 3
+    execution = {"createTime": "2026-11-23T00:00:00Z", "completionTime": "2026-11-23T00:00:07.5Z"}
+    job = {"createTime": "2026-11-20T00:00:00Z"}
+    assert operations.own_seconds({"metadata": job, "response": execution}, 9.0) == 7.5
+    build = {"createTime": "2026-11-23T00:00:00Z", "finishTime": "2026-11-23T00:04:00Z"}
+    assert operations.own_seconds({"metadata": {"build": build}}, 9.0) == 240
 
 
 @pytest.mark.parametrize(("speed", "shown"), [(None, 900.0), (60, 15.0), ("max", 0.0)])
