@@ -249,3 +249,23 @@ def test_scheduler_and_alerts(box: Sandbox, gcloud: Gcloud, tmp_path: Path) -> N
     assert described["lastAttemptTime"]
     assert channel["labels"] == {"email_address": "a@example.com"}
     assert policy["enabled"] is True
+
+
+def test_memorystore(box: Sandbox, gcloud: Gcloud) -> None:
+    gcloud(f"redis instances create gcache --region {REGION} --tier standard --size 1 --enable-auth")
+    listed, described, auth = together(
+        gcloud,
+        f"redis instances list --region {REGION}",
+        f"redis instances describe gcache --region {REGION}",
+        f"redis instances get-auth-string gcache --region {REGION}",
+    )
+    assert [(one["name"].rsplit("/", 1)[-1], one["state"]) for one in listed] == [("gcache", "READY")]
+    assert (described["port"], described["redisVersion"], described["tier"]) == (6379, "REDIS_7_0", "STANDARD_HA")
+    assert len(auth["authString"]) == 36
+    gcloud(f"redis instances failover gcache --region {REGION} --data-protection-mode limited-data-loss")
+    policy = "--update-redis-config maxmemory-policy=volatile-ttl"
+    changed = gcloud(f"redis instances update gcache --region {REGION} {policy}")
+    assert changed["currentLocationId"] != described["currentLocationId"]
+    assert changed["redisConfigs"] == {"maxmemory-policy": "volatile-ttl"}
+    gcloud(f"redis instances delete gcache --region {REGION}")
+    assert gcloud(f"redis instances list --region {REGION}") == []

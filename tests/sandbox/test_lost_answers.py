@@ -21,6 +21,7 @@ from tests.sandbox.conftest import PROJECT, Sandbox
 from tests.unit.gcp.fakes import Memory, Recorder
 
 SECRETS = "secretmanager.projects.secrets"
+CACHES = "redis.projects.locations.instances"
 POLICIES = "monitoring.projects.alertPolicies"
 OURS = {"managed-by": "plantctl"}
 
@@ -73,6 +74,20 @@ def n_bucket(world: World) -> int:
     )
     world.managed(row).create({"name": "plant-test-b", "location": "US-CENTRAL1", "labels": OURS})
     return len(world.gcp.list("storage.buckets.list", "items", project=PROJECT))
+
+
+def n_cache(world: World) -> int:
+    """N, by a typed client, with an operation that has to be waited for."""
+    parent = f"projects/{PROJECT}/locations/us-central1"
+    row = Row(
+        name="r",
+        get=(f"{CACHES}.get", {"name": f"{parent}/instances/r"}),
+        create=(f"{CACHES}.create", {"parent": parent, "instanceId": "r"}),
+        marker="labels",
+    )
+    world.managed(row).create({"tier": "BASIC", "memorySizeGb": 1, "labels": OURS})
+    found = world.sandbox.ok("GET", f"redis/v1/{parent}/instances")["instances"]
+    return sum(one["state"] == "READY" for one in found)
 
 
 def r_network(world: World) -> int:
@@ -142,6 +157,7 @@ def x_policy(world: World) -> int:
 CASES: dict[str, Callable[[World], int]] = {
     f"{SECRETS}.create": n_secret,
     "storage.buckets.insert": n_bucket,
+    f"{CACHES}.create": n_cache,
     "compute.networks.insert": r_network,
     "cloudresourcemanager.projects.setIamPolicy": p_policy,
     "serviceusage.services.batchEnable": u_services,
