@@ -59,12 +59,18 @@ async def _caller(
 
 async def limit(request: Request, caller: Annotated[Caller, Depends(_caller)]) -> None:
     """Counts the request against the caller's quota of this endpoint. Raises Problem 429."""
-    endpoint = f"{request.method}:{request.scope['route'].path}"
+    endpoint = f"{request.method}:{_template(request)}"
     current().route = endpoint
     decision = await resources(request).limiter.check(caller.user, endpoint, caller.limit)
     current().headers.update(decision.headers())
     if not decision.allowed:
         raise too_many(decision.wait_s)
+
+
+def _template(request: Request) -> str:
+    """The route's path with its prefixes, which FastAPI keeps beside the route of an included router."""
+    context = request.scope.get("fastapi", {}).get("effective_route_context") or request.scope["route"]
+    return str(context.path_format)
 
 
 def too_many(wait_s: int) -> Problem:
