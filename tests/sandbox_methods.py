@@ -25,6 +25,8 @@ REAL = {
     r"containeranalysis\..*": "lock file of the image",
     r"secretmanager\..*\.access": "read by processes",
     r"logging\.entries\.list": "output of processes",
+    r"cloudscheduler\..*jobs\.run": "request into the sandbox, as the job's account",
+    r"monitoring\..*timeSeries\.list": "requests that processes served",
 }
 """What stands behind a method beside the store, by its id; the rest changes the store alone."""
 
