@@ -24,7 +24,7 @@ from plantctl.sandbox.services.storage_objects import put_object, read_object
 from tests.sandbox import plane_kit
 from tests.sandbox import redis_kit as kit
 from tests.sandbox.conftest import PROJECT, Sandbox
-from tests.sandbox.dataplane.redis_client import ask, client, until
+from tests.sandbox.dataplane.redis_client import ask, client, until, write_through
 
 pytestmark = pytest.mark.dataplane
 NAME = redis_name(PROJECT, "us-central1", "plant-redis")
@@ -164,7 +164,7 @@ def test_a_failover_that_would_lose_too_much_is_aborted(box: Sandbox, plant: dic
 
 def test_a_primary_that_dies_is_replaced_and_the_api_shows_it(box: Sandbox, plant: dict[str, Any]) -> None:
     before, zone = shown(box), box.ok("GET", f"{kit.REST}/plant-redis")["currentLocationId"]
-    ask(connect(box), "SET", "kept", "8")
+    write_through(connect(box), "kept", "8")
     os.kill(before["pid"], signal.SIGKILL)
     assert until(lambda: ask(connect(box), "GET", "kept")) == "8"
     assert box.ok("GET", f"{kit.REST}/plant-redis")["currentLocationId"] != zone

@@ -35,6 +35,13 @@ def ask(connection: redis.Redis, *words: str) -> Any:
         connection.close()
 
 
+def write_through(connection: redis.Redis, key: str, value: str) -> None:
+    """A write that the replica has too, so that no failover can lose it."""
+    connection.set(key, value)
+    assert connection.wait(1, 10_000) == 1
+    connection.close()
+
+
 def until(look: Callable[[], Any], seconds: float = 30) -> Any:
     """What `look` gives as soon as that is true; errors of the connection count as not yet."""
     end = time.monotonic() + seconds

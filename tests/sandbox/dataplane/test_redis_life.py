@@ -24,7 +24,7 @@ from plantctl.sandbox.dataplane.error import DataPlaneError
 from plantctl.sandbox.dataplane.forward import ForwardLoop
 from plantctl.sandbox.dataplane.redis import Description, RedisPlane, Wish
 from tests.sandbox.dataplane.client import state_folder
-from tests.sandbox.dataplane.redis_client import ask, of, until
+from tests.sandbox.dataplane.redis_client import ask, of, until, write_through
 
 pytestmark = pytest.mark.dataplane
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers under another account")
@@ -72,12 +72,13 @@ import dataclasses, json, sys, time
 from pathlib import Path
 from plantctl.sandbox.dataplane.forward import ForwardLoop
 from plantctl.sandbox.dataplane.redis import RedisPlane, Wish
-from tests.sandbox.dataplane.redis_client import ask, of
+from tests.sandbox.dataplane.redis_client import ask, of, write_through
 folder, choice, name, wish = sys.argv[1:]
 wish = Wish(**json.loads(wish))
 plane = RedisPlane(Path(folder), ForwardLoop(), choice)
 made = plane.create(name, wish, tls=True)
-ask(of(made, wish.auth or None), "SET", "kept", "1")
+connection = of(made, wish.auth or None)
+write_through(connection, "kept", "1") if wish.replica else ask(connection, "SET", "kept", "1")
 print(json.dumps(dataclasses.asdict(made)), flush=True)
 time.sleep(600)
 """
@@ -135,7 +136,7 @@ def test_a_primary_that_died_with_the_sandbox_is_replaced_by_its_replica(home: H
 def test_a_primary_that_dies_is_replaced_by_its_replica(home: Home) -> None:
     plane = home.begin()
     before = plane.create(NAME, HIGHLY_AVAILABLE, tls=True)
-    ask(of(before, SECRET), "SET", "kept", "1")
+    write_through(of(before, SECRET), "kept", "1")
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
     assert until(lambda: ask(of(before, SECRET), "GET", "kept")) == "1"

@@ -133,8 +133,9 @@ def _await_sync(instance: Instance, what: str) -> None:
     assert record.replica is not None
     server = instance.server(record.replica)
     deadline = time.monotonic() + IN_SYNC_S
-    with server.link(record.replica_port, what) as link:
-        while link.info("replication")["master_link_status"] != "up":
+    # a replica that has loaded the data is online, and gets what is written, only after its first word
+    with instance.link(what) as link:
+        while (link.info("replication").get("slave0") or {}).get("state") != "online":
             if time.monotonic() > deadline or server.pid() is None:
                 raise DataPlaneError(what, "it does not follow", reason="timeout", log=server.tail())
             time.sleep(0.01)
