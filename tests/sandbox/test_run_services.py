@@ -312,3 +312,50 @@ def test_what_cloud_run_does_not_even_try(box: Sandbox, image: str, change: dict
     )
     assert 400 <= answer.status_code < 500
     assert words in answer.json()["error"]["message"]
+
+
+def test_a_later_deployment_does_not_wait_for_one_that_hangs(box: Sandbox, image: str) -> None:
+    run_kit.made(box, "hasty", run_kit.template(image))
+    hangs = run_kit.template(image, env=[{"name": "MODE", "value": "wrong-port"}])
+    hangs["containers"][0]["startupProbe"] = {**run_kit.PROBE, "failureThreshold": 8}
+    first = box.ok("PATCH", f"{run_kit.SERVICES}/hasty", {"template": hangs})
+    later = run_kit.made(box, "hasty", run_kit.template(image, env=[{"name": "GREETING", "value": "later"}]))
+    assert not box.ok("GET", f"run/v2/{first['name']}").get("done")
+    done = kit.wait(box, "run", first, 60)
+    assert "is not ready" in done["error"]["message"]
+    after = run_kit.service(box, "hasty")
+    assert after["terminalCondition"]["state"] == "CONDITION_SUCCEEDED"
+    assert after["latestReadyRevision"] == later["latestReadyRevision"]
+    with run_kit.caller(box) as session:
+        assert session.get(after["uri"], timeout=30).json()["env"]["GREETING"] == "later"
+
+
+def test_an_operation_that_fails_by_itself_can_be_tried_again(box: Sandbox, image: str) -> None:
+    first = run_kit.made(box, "again", run_kit.template(image))
+    changed = run_kit.template(image, env=[{"name": "GREETING", "value": "again"}])
+    box.faults(
+        {
+            "match": "run.projects.locations.services.patch",
+            "when": "on_poll",
+            "do": {"lro_error": {"code": 13, "message": "An internal error has occurred."}},
+        }
+    )
+    assert run_kit.deploy(box, "again", changed)["error"]["message"] == "An internal error has occurred."
+    box.faults()
+    broken = run_kit.service(box, "again")
+    assert broken["terminalCondition"]["reason"] == "INTERNAL"
+    assert broken["latestReadyRevision"] == first["latestReadyRevision"]
+    after = run_kit.made(box, "again", changed)
+    with run_kit.caller(box) as session:
+        assert session.get(after["uri"], timeout=30).json()["env"]["GREETING"] == "again"
+
+
+def test_a_grant_that_was_missing_heals_the_same_deployment(box: Sandbox, image: str) -> None:
+    kit.secret(box, "LATE", "at last")
+    template = run_kit.template(image, env=[secret_env("LATE")])
+    assert "Permission denied on secret" in run_kit.deploy(box, "healed", template)["error"]["message"]
+    member = f"serviceAccount:{kit.RUNNER}"
+    kit.grant(box, f"{SECRETS}/LATE", "roles/secretmanager.secretAccessor", member)
+    after = run_kit.made(box, "healed", template)
+    with run_kit.caller(box) as session:
+        assert session.get(after["uri"], timeout=30).json()["env"]["PASSWORD"] == "at last"

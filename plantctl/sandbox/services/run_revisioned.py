@@ -130,7 +130,15 @@ def put_changed(call: Call, kind: Kind, live: Body, given: Body, *, mask: str = 
     body["generation"] = str(int(live["generation"]) + 1)
     force = str(call.params.get("forceNewRevision")).lower() == "true"
     before, after = (_comparable(one["template"]) for one in (live, body))
-    return _accept(call, kind, body, new_revision=force or before != after)
+    sent = mask in ("", "*") or "template" in mask
+    again = sent and body.get("traffic") == live.get("traffic") and _newest_failed(call, live)
+    return _accept(call, kind, body, new_revision=force or before != after or again)
+
+
+def _newest_failed(call: Call, live: Body) -> bool:
+    # unverified: the same template, sent again after its revision failed, is tried again by a new revision
+    newest = call.store.get(f"run/{live.get('latestCreatedRevision')}") or {}
+    return any(c["type"] == "Ready" and c["state"] == "CONDITION_FAILED" for c in newest.get("conditions", []))
 
 
 def _comparable(template: Body) -> Body:

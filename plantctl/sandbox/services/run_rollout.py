@@ -46,6 +46,8 @@ def fail_deploy(world: World, op: Operation) -> None:
     if body is not None and mine and body.get("reconciling"):
         message = str((op.error or {}).get("message", ""))
         failure = Failure(message=message, reason="INTERNAL")
+        if op.args["revision"]:
+            _settle_revision(world, op.args["revision"], failure)
         body.pop("reconciling")
         world.store.put(op.args["key"], body | {"terminalCondition": condition(world, "Ready", failure)})
 

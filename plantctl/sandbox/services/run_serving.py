@@ -137,7 +137,11 @@ def _starter(world: World, key: str, revision: Body) -> Callable[[int | None], R
         names = {"K_SERVICE": owner, "K_REVISION": name, "K_CONFIGURATION": owner}
     else:  # unverified: the container contract names them so
         names = {"CLOUD_RUN_WORKER_POOL": owner, "CLOUD_RUN_WORKER_POOL_REVISION": name}
-    note = world.hooks.get("run-line")
+
+    def note(stream: str, line: str) -> None:
+        hook = world.hooks.get("run-line")  # looked up late: what a restart resumes may start before it is there
+        if hook is not None:
+            hook(key, stream, line)
 
     def start(port: int | None) -> Running:
         if world.plane is None:
@@ -158,7 +162,7 @@ def _starter(world: World, key: str, revision: Body) -> Callable[[int | None], R
             forwards=run_instances.open_ways(world, project, revision),
             port=port,
             workdir=container.get("workingDir"),
-            on_line=lambda stream, line: note(key, stream, line) if note is not None else None,
+            on_line=note,
         )
         return world.plane.processes.run(launch)
 
