@@ -129,10 +129,10 @@ def on_request(ctx: Context) -> Drill:
     try:
         return drill(ctx)
     except ApiFailure as failure:
-        if failure.code != 404:
+        if failure.code not in (403, 404):
             raise
         raise PlantctlError(
-            f"there is no job {jobs.OPS_CACHE} to probe {ctx.plant.cache.instance} with",
+            f"there is no {ctx.plant.cache.instance} in {ctx.plant.project.id} to fail over, or it is not for you to see",
             cause=failure.message,
             hint="plantctl phase run cache",
             reference="no-instance",

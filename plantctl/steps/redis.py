@@ -43,7 +43,8 @@ def listed(ctx: Context) -> Body:
     tail = name.split("/", 2)[2]
     mine = next((one for one in found if str(one["name"]).split("/", 2)[2] == tail), None)
     if mine is None:
-        raise ProbeFailed(f"the region's list of instances lacks {ctx.plant.cache.instance}")
+        words = f"the region's list of instances lacks {ctx.plant.cache.instance}"
+        raise ProbeFailed(words, hint=f"plantctl phase run cache --only {CACHE}")
     return mine
 
 
