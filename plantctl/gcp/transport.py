@@ -7,6 +7,7 @@ own transport: discovery requests are sent here, and GAPIC clients get `session_
 from __future__ import annotations
 
 import json
+import os
 import threading
 from contextvars import ContextVar
 from typing import Any
@@ -67,6 +68,9 @@ class Transport:
 
     def channel(self, host: str) -> Any:
         """A gRPC channel to one of Google's hosts with the same single send and the same record."""
+        # its library writes notes of its own to stderr otherwise, and some at every subprocess
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         import grpc
 
         from plantctl.gcp.rpc import Recording

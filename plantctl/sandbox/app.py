@@ -213,6 +213,9 @@ class App:
 
 
 def _grpc_server(gateway: Gateway) -> GrpcServer:
+    # its library takes care of forks, and says so at every one; the sandbox forks often, and never uses gRPC after it
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from plantctl.sandbox.grpc_server import GrpcServer  # the import of gRPC is paid by who starts, not by who looks
 
     return GrpcServer(gateway)
