@@ -16,6 +16,8 @@ REAL = {
     r"sql\.instances\.(insert|patch|update|delete|restart|clone|failover|restoreBackup)": "PostgreSQL",
     r"sql\.(databases|users|backupRuns|sslCerts|connect)\..*": "PostgreSQL",
     r"sql\.instances\.(export|import|promoteReplica|resetSslConfig|addServerCa|rotateServerCa)": "PostgreSQL",
+    r"redis\..*instances\.(create|patch|delete|failover|export|import|upgrade)": "Redis",
+    r"redis\..*instances\.getAuthString": "asked of clients by Redis",
     r"storage\.objects\..*": "bytes on disk",
     r"cloudbuild\..*builds\.create": "image from the uploaded source",
     r"run\..*jobs\.run": "process",

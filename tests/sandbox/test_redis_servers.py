@@ -89,7 +89,7 @@ def connect(box: Sandbox) -> redis.Redis:
 def test_ca_and_auth_string_of_the_api_open_the_door(box: Sandbox, plant: dict[str, Any]) -> None:
     assert ask(connect(box), "SET", "hello", "plant") is True
     (authority,) = plant["serverCaCerts"]
-    assert authority["cert"] == shown(box)["ca"]
+    assert authority["cert"] == Path(shown(box)["ca_file"]).read_text()
     with pytest.raises(AuthenticationError):
         ask(client(shown(box)["port"], ca=authority["cert"]), "PING")
     secret = box.ok("GET", f"{kit.REST}/plant-redis/authString")["authString"]
@@ -102,10 +102,9 @@ def test_ca_and_auth_string_of_the_api_open_the_door(box: Sandbox, plant: dict[s
 
 
 @pytest.mark.skipif(which("redis-cli") is None, reason="redis-cli is not installed")
-def test_redis_cli(box: Sandbox, plant: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text(plant["serverCaCerts"][0]["cert"])
+def test_redis_cli(box: Sandbox, plant: dict[str, Any]) -> None:
     secret = box.ok("GET", f"{kit.REST}/plant-redis/authString")["authString"]
-    tls = ["redis-cli", "-p", str(shown(box)["port"]), "--tls", "--cacert", str(tmp_path / "ca.pem")]
+    tls = ["redis-cli", "-p", str(shown(box)["port"]), "--tls", "--cacert", shown(box)["ca_file"]]
 
     def said(env: dict[str, str]) -> str:
         done = subprocess.run([*tls, "PING"], env={**os.environ, **env}, capture_output=True, text=True, timeout=20)
@@ -120,7 +119,7 @@ def test_auth_rotated_shuts_the_old_string_out(box: Sandbox, plant: dict[str, An
     for on in (False, True):
         assert "error" not in kit.change(box, "authEnabled", authEnabled=on)
     with pytest.raises(AuthenticationError):
-        ask(client(shown(box)["port"], old, ca=shown(box)["ca"]), "PING")
+        ask(client(shown(box)["port"], old, ca=plant["serverCaCerts"][0]["cert"]), "PING")
     assert ask(connect(box), "PING") is True
 
 

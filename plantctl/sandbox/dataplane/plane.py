@@ -106,11 +106,11 @@ class DataPlane:
         }
 
     def _caches(self) -> dict[str, Any]:
-        shown = ("name", "state", "port", "read_port", "pid", "replica_pid", "version", "source", "tls", "ignored")
+        shown = ("name", "state", "port", "read_port", "pid", "replica_pid", "version", "source", "tls", "ca_file")
         found = [self.redis.describe(name) for name in self.redis.names()]
         return {
             "directory": str(self.redis.base),
-            "instances": [{key: getattr(one, key) for key in shown} | {"ca": one.server_ca} for one in found],
+            "instances": [{key: getattr(one, key) for key in (*shown, "ignored")} for one in found],
         }
 
     def stop_all(self) -> None:

@@ -25,8 +25,8 @@ class Description:
     """One instance as it is. `state`: RUNNING or DOWN. `port` and `read_port` (0: no replica) are the clients'.
 
     `version`: what really serves ("Redis 7.0.15", "Valkey 9.1.2"); `tls`: "server", "tunnel" (the plane ends TLS,
-    because this server cannot) or "". `server_ca`: PEM. `index`: the primary's place, 0 or 1. `snapshot`: when the
-    last one was taken (wall time, ISO). `ignored`: configuration without effect here, with the reason.
+    because this server cannot) or "". `server_ca`: PEM, as in `ca_file`. `index`: the primary's place, 0 or 1.
+    `snapshot`: when the last one was taken (wall time, ISO). `ignored`: configuration without effect here, and why.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Description:
     source: str
     tls: str
     server_ca: str
+    ca_file: str
     index: int
     snapshot: str | None
     ignored: dict[str, str]
@@ -164,7 +165,8 @@ class RedisPlane:
                 version=instance.engine.label,
                 source=record.source,
                 tls=("tunnel" if instance.tunnelled else "server") if record.tls else "",
-                server_ca=instance.certificate_authority(),
+                server_ca=instance.ca_file.read_text(encoding="utf-8"),
+                ca_file=str(instance.ca_file),
                 index=record.index,
                 snapshot=record.snapshot,
                 ignored=configuration.ignored(record.wish.configs),

@@ -65,6 +65,11 @@ class Instance:
         return self.folder / "snapshot.rdb"
 
     @property
+    def ca_file(self) -> Path:
+        """The instance's own CA, PEM."""
+        return self.folder / "ca.crt"
+
+    @property
     def tunnelled(self) -> bool:
         """Whether the plane ends TLS itself, because the server cannot."""
         return self.record.tls and not self.engine.tls
@@ -106,15 +111,11 @@ class Instance:
             account.folder(folder)
         self.save()
         ca = pki.authority(CA_NAME)
-        account.write(self.folder / "ca.crt", ca.certificate)
+        account.write(self.ca_file, ca.certificate)
         account.write(self.folder / "ca.key", ca.key)
         pair = pki.server(ca, self.name, [*self.record.names, *ALWAYS])
         account.write(self.folder / "server.key", pair.key)
         account.write(self.folder / "server.crt", pair.certificate)
-
-    def certificate_authority(self) -> str:
-        """The instance's own CA, PEM."""
-        return (self.folder / "ca.crt").read_text(encoding="utf-8")
 
     def new_node(self) -> str:
         """Makes an empty node and returns its name."""
