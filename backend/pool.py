@@ -21,33 +21,37 @@ _SYSTEM = "postgresql"
 
 
 class Database:
-    """Wraps asyncpg's pool; nothing here knows SQL. `waits` counts requests that found every connection in use."""
+    """Wraps asyncpg's pool; nothing here knows SQL. `waits`: requests that came when all connections were taken."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.waits = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Every connection that there may be is in use."""
-        return bool(self.pool.get_idle_size() == 0 and self.pool.get_size() >= self.pool.get_max_size())
+        self._taken = 0
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside a transaction. Raises Problem 503 when none is free within a second."""
-        self.waits += self.is_full
+        self.waits += self._taken >= self.pool.get_max_size()
+        self._taken += 1
+        try:
+            connection = await self._acquire()
+            try:
+                yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                await self.pool.expire_connections()  # a demoted primary: every connection must be made anew
+                raise
+            finally:
+                await asyncio.shield(self.pool.release(connection))
+        finally:
+            self._taken -= 1
+
+    async def _acquire(self) -> Connection:
         try:
             with span("pool acquire", _SYSTEM, "acquire"):
-                connection = await self.pool.acquire(timeout=_ACQUIRE_S)
+                return await self.pool.acquire(timeout=_ACQUIRE_S)
         except TimeoutError:
-            raise unavailable("pool-exhausted" if self.is_full else "database-unavailable") from None
-        try:
-            yield connection
-        except asyncpg.ReadOnlySQLTransactionError:
-            await self.pool.expire_connections()  # a demoted primary: every connection must be made anew
-            raise
-        finally:
-            await asyncio.shield(self.pool.release(connection))
+            full = self.pool.get_idle_size() == 0 and self.pool.get_size() >= self.pool.get_max_size()
+            raise unavailable("pool-exhausted" if full else "database-unavailable") from None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

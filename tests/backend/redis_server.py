@@ -28,6 +28,7 @@ class RedisServer:
         """Starts it and waits until it answers."""
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--requirepass", PASSWORD]
         options += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "volatile-ttl"]
+        options += ["--dbfilename", f"none-{self.port}.rdb"]  # a dump of somebody else's in the folder is not loaded
         self.process = subprocess.Popen([str(binary()), *options], stdout=subprocess.DEVNULL, cwd="/")
         deadline = time.monotonic() + 10
         while self.ask("PING") != b"+PONG\r\n":

@@ -93,9 +93,9 @@ def api() -> Iterator[Api]:
     folder.chmod(0o755)
     redis = RedisServer()
     try:
+        redis.start()
         with cluster("system" if (SYSTEM / "postgres").exists() else "wheel", folder) as server:
             database = _seeded(server)
-            redis.start()
             settings = _settings(server, database, redis)
             with _served(settings) as address:
                 found = Api(address, server, database, redis, Tokens(signing_keys(SIGNING_KEY)))
