@@ -35,7 +35,7 @@ def walk(schemas: Schemas, schema: dict[str, Any], value: Any, *, names: bool) -
 
 def _number(schema: dict[str, Any], word: str) -> int:
     numbers = _of_aggregation() if word.startswith(("ALIGN_", "REDUCE_")) else {}
-    return numbers.get(word, schema["enum"].index(word))
+    return numbers.get(word, list(schema["enum"]).index(word))
 
 
 @cache

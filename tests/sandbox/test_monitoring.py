@@ -145,7 +145,7 @@ def test_what_is_no_filter_is_refused(text: str) -> None:
 def test_a_dashboard_by_a_name_of_its_own(sandbox: Sandbox) -> None:
     path = f"monitoring/v1/projects/{PROJECT}/dashboards"
     text = {"columns": "2", "widgets": [{"text": {"content": "hello"}}]}
-    chart = {"dataSets": [{"timeSeriesQuery": {"timeSeriesFilter": {"filter": FILTER}}}]}
+    chart: dict[str, Any] = {"dataSets": [{"timeSeriesQuery": {"timeSeriesFilter": {"filter": FILTER}}}]}
     body = {"name": f"projects/{PROJECT}/dashboards/plant", "displayName": "Plant", "gridLayout": text}
     made = sandbox.ok("POST", path, body)
     assert made["name"] == f"projects/{NUMBER}/dashboards/plant"
@@ -157,7 +157,7 @@ def test_a_dashboard_by_a_name_of_its_own(sandbox: Sandbox) -> None:
     assert sandbox.call("PATCH", f"{path}/plant", changed).status_code == 409
     assert sandbox.ok("GET", path)["dashboards"] == [after]
     # clients generated from protobuf ask for numbers, which for reducers are not positions
-    by_number = {"alignmentPeriod": "60s", "perSeriesAligner": 18, "crossSeriesReducer": 9}
+    by_number: dict[str, Any] = {"alignmentPeriod": "60s", "perSeriesAligner": 18, "crossSeriesReducer": 9}
     chart["dataSets"][0]["timeSeriesQuery"]["timeSeriesFilter"]["aggregation"] = by_number
     kept = sandbox.ok("PATCH", f"{path}/plant", {**body, "gridLayout": {"widgets": [{"xyChart": chart}]}})
     assert "ALIGN_PERCENTILE_99" in str(kept)

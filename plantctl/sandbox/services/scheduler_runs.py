@@ -103,8 +103,9 @@ def _backoff(retries: Body, attempt: int) -> float:
     """Doubles as often as `maxDoublings` says, then grows by the last step (discovery document, RetryConfig)."""
     least, most = (float(str(retries[key]).rstrip("s")) for key in ("minBackoffDuration", "maxBackoffDuration"))
     doublings = int(retries["maxDoublings"])
-    step = least * 2 ** min(attempt, doublings)
-    return min(most, step + max(0, attempt - doublings) * least * float(2**doublings))
+    longest: float = least * float(2**doublings)
+    step: float = least * float(2 ** min(attempt, doublings))
+    return min(most, step + max(0, attempt - doublings) * longest)
 
 
 def _attempt(world: World, key: str, job: Body, scheduled: str) -> Outcome:
