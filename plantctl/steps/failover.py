@@ -7,12 +7,14 @@ it does. Its exit code is the verdict: it succeeds when another server has answe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from plantctl.desired import cache as desired
 from plantctl.desired.database import job_name
 from plantctl.errors import ApiFailure, PlantctlError, ProbeFailed
 from plantctl.gcp import operations
 from plantctl.gcp.resource import is_operation
+from plantctl.model.recorder import Attempt
 from plantctl.model.step import Body, Change, Evidence, Finding, Verdict
 from plantctl.steps import cache_rows, jobs, redis
 from plantctl.steps.context import Context
@@ -57,7 +59,7 @@ def check_failover(ctx: Context) -> Finding:
         reason = "a failover was proved on this instance before; another one stops writes for some seconds"
         return Finding(verdict=Verdict.DRIFTED, changes=(change,), reason=reason, hint=hint)
     wanted = "tried once, with limited data loss, while a probe writes"
-    if not _made_here(ctx):
+    if not _made(ctx):
         change = Change(field=field, desired=wanted, restarts=True)
         reason = "plantctl did not make this instance, so others may use it; a failover stops their writes for a while"
         return Finding(verdict=Verdict.MISSING, changes=(change,), reason=reason, hint=hint)
@@ -81,19 +83,33 @@ def _probes(ctx: Context) -> tuple[Body | None, Body | None]:
 
 
 def _was_proved(ctx: Context) -> bool:
-    return ctx.memory.was_in_place(CACHE_FAILOVER) and _called_since(ctx, ctx.known(CACHE, "createTime"))
+    """True when this was in place, and a failover of ours is younger than the request that made the instance."""
+    made = max((attempt.sent_at for attempt in _made(ctx)), default=None)
+    called = _called(ctx)
+    return ctx.memory.was_in_place(CACHE_FAILOVER) and bool(called) and (made is None or max(called) > made)
 
 
-def _made_here(ctx: Context) -> bool:
-    """True when the journal has the request that made the instance."""
+def _made(ctx: Context) -> list[Attempt]:
+    """Requests of ours that made the instance; none for one that somebody else made."""
     attempts = ctx.memory.attempts(method_id=f"{cache_rows.INSTANCES}.create")
-    return any(attempt.resource.endswith(f"/{ctx.plant.cache.instance}") for attempt in attempts)
+    return [attempt for attempt in attempts if attempt.resource.endswith(f"/{ctx.plant.cache.instance}")]
 
 
-def _called_since(ctx: Context, time: str) -> bool:
-    """True when a failover of ours was accepted after that time."""
+def _called(ctx: Context) -> list[datetime]:
+    """When failovers of ours were called; one without an answer may have been carried out."""
     attempts = ctx.memory.attempts(method_id=FAILOVER, resource=desired.instance_name(ctx.plant))
-    return any(200 <= attempt.status < 300 and attempt.sent_at > moment(time) for attempt in attempts)
+    return [attempt.sent_at for attempt in attempts if not 400 <= attempt.status < 500]
+
+
+def _called_for_the_last_probe(ctx: Context) -> bool:
+    """Whether the failover that goes with the last probe was called: by the journal's clock alone, not the cloud's.
+
+    An unanswered call counts: at worst its probe sees nothing and fails, and the next run calls again.
+    """
+    attempts = ctx.memory.attempts(method_id=f"{jobs.JOBS}.run", resource=job_name(ctx.plant, jobs.OPS_CACHE))
+    probes = [attempt.sent_at for attempt in attempts if attempt.item in (CACHE_FAILOVER, "")]
+    called = _called(ctx)
+    return bool(called) and (not probes or max(called) > max(probes))
 
 
 def apply_failover(ctx: Context, finding: Finding) -> None:
@@ -111,11 +127,11 @@ def drill(ctx: Context, running: Body | None = None) -> Drill:
     before = str(redis.listed(ctx).get("currentLocationId", ""))
     if running is None:
         answer = jobs.begin(ctx, jobs.OPS_CACHE, ARGS, purpose="probe")
-        name, since = jobs.execution_of(answer), ""
+        name = jobs.execution_of(answer)
     else:
-        answer, name, since = running, str(running["name"]), str(running.get("createTime", ""))
+        answer, name = running, str(running["name"])
     _until_ready(ctx, name)
-    if not (since and _called_since(ctx, since)):
+    if running is None or not _called_for_the_last_probe(ctx):
         fail_over(ctx)
     if is_operation(answer):
         operations.wait(ctx.gcp, f"{jobs.JOBS}.run", answer, deadline_s=PROBE_S, must_succeed=False)
@@ -132,7 +148,7 @@ def on_request(ctx: Context) -> Drill:
         if failure.code not in (403, 404):
             raise
         raise PlantctlError(
-            f"there is no {ctx.plant.cache.instance} in {ctx.plant.project.id} to fail over, or it is not for you to see",
+            f"there is no {ctx.plant.cache.instance} in {ctx.plant.project.id} to fail over, or you may not see it",
             cause=failure.message,
             hint="plantctl phase run cache",
             reference="no-instance",

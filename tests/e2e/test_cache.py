@@ -195,3 +195,22 @@ def test_an_export_on_demand_is_listed_first(cache: Operator) -> None:
     assert after[0] == made.document["export"]
     assert len(after) == len(before) + 1
     assert [export["current"] for export in after] == [True] + [False] * len(before)
+
+
+@pytest.mark.acceptance
+def test_a_run_killed_in_the_middle_of_the_failover_does_not_call_it_twice(fresh: Callable[..., Operator]) -> None:
+    operator = fresh()
+    operator.up()
+    process = operator.start("phase", "run", "cache", "--format", "json")
+    deadline = time.monotonic() + 200
+    while FAILOVER not in [entry["method_id"] for entry in operator.wire()]:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    done = operator.run("cache")
+    assert done.code == 0, done.failures
+    assert [entry["method_id"] for entry in operator.wire()].count(FAILOVER) == 1
+    assert operator.checklist()["cache.client.failover"]["status"] == "verified"
+    assert operator.run("cache").finished["writes"] == 0
