@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.api_core import exceptions
-from google.cloud import monitoring_v3, redis_v1, secretmanager_v1
+from google.cloud import monitoring_v3, redis_v1, run_v2, secretmanager_v1
 from google.cloud.monitoring_v3.types import AlertPolicy, NotificationChannel
 from google.rpc import error_details_pb2, status_pb2
 
@@ -188,6 +188,25 @@ def test_other_services_need_no_code_of_their_own(sandbox: Sandbox, channel: grp
         secrets.create_secret(parent=NAME, secret_id="S", secret={"replication": {"automatic": {}}})
 
 
+def test_an_operation_is_waited_for_by_grpc_too(sandbox: Sandbox, channel: grpc.Channel) -> None:
+    """One Operations service stands for all APIs; the library waits by it, and reads what the operation packed."""
+    jobs = client(run_v2.JobsClient, channel)
+    image = f"us-central1-docker.pkg.dev/{PROJECT}/plant/backend@sha256:{'0' * 64}"
+    template = {"template": {"containers": [{"image": image}]}}
+    place = f"{NAME}/locations/us-central1"
+    operation = jobs.create_job(parent=place, job_id="grpc", job={"template": template})
+    made = operation.result(timeout=30)
+    assert made.name == f"{place}/jobs/grpc"
+    assert operation.metadata.name == made.name
+    assert jobs.get_job(name=made.name).launch_stage == made.launch_stage
+    patched = jobs.update_job(job={"name": made.name, "template": template, "labels": {"a": "b"}}).result(timeout=30)
+    assert dict(patched.labels) == {"a": "b"}
+    with pytest.raises(exceptions.NotFound):
+        jobs.get_job(name=f"{place}/jobs/none")
+    methods = [one["method_id"] for one in sandbox.wire()]
+    assert "run.projects.locations.operations.get" in methods
+
+
 def test_every_rpc_of_googles_clients_finds_its_method() -> None:
     """By name alone, so that a method needs no table of its own."""
     catalog = Catalog()
@@ -196,6 +215,7 @@ def test_every_rpc_of_googles_clients_finds_its_method() -> None:
         monitoring_v3: ("monitoring", "v3"),
         secretmanager_v1: ("secretmanager", "v1"),
         redis_v1: ("redis", "v1"),
+        run_v2: ("run", "v2"),
     }.items():
         known = {name for method in catalog.document(api, version).methods for name in rpc_names(method)}
         requests = {name.removesuffix("Request") for name in dir(module) if name.endswith("Request")}
