@@ -76,7 +76,9 @@ def drain(*_):
         os._exit(0)
     threading.Thread(target=end).start()
 
-signal.signal(signal.SIGTERM, drain)
+if MODE != "abrupt":
+    signal.signal(signal.SIGTERM, drain)
+time.sleep(float(os.environ.get("START_S", "0")))
 print(json.dumps({"severity": "NOTICE", "message": "listening"}), flush=True)
 Server(("", port), Handler).serve_forever()
 """
@@ -169,6 +171,7 @@ class Load:
     def __init__(self, box: Sandbox, url: str, workers: int = 3) -> None:
         self.statuses: Counter[Any] = Counter()
         self.versions: Counter[str] = Counter()
+        self.slowest_s = 0.0
         self._box, self._url = box, url
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
@@ -194,6 +197,7 @@ class Load:
             while not self._stop.is_set():
                 try:
                     answer = session.get(self._url, timeout=30)
+                    self.slowest_s = max(self.slowest_s, answer.elapsed.total_seconds())
                     self.statuses[answer.status_code] += 1
                     if answer.status_code == 200:
                         self.versions[answer.json()["version"]] += 1

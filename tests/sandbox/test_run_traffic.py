@@ -106,8 +106,21 @@ def test_roll_out_and_rollback_under_load_without_an_error(box: Sandbox, images:
     assert run_kit.until(lambda: run_kit.logged(box, drained))
 
 
+def test_a_rollback_waits_until_the_older_revision_is_warm(box: Sandbox, images: dict[str, str]) -> None:
+    takes_long = run_kit.template(images["one"], env=[{"name": "START_S", "value": "6"}])
+    first = run_kit.made(box, "warm", takes_long)
+    run_kit.made(box, "warm", run_kit.template(images["two"]))
+    with run_kit.Load(box, first["uri"], workers=1) as load:
+        load.seen("two")
+        run_kit.shift(box, "warm", named(short(first["latestReadyRevision"]), 100))
+        load.seen("one")
+    assert set(load.statuses) == {200}
+    assert load.slowest_s < 5
+
+
 def test_a_request_under_way_ends_before_its_instance(box: Sandbox, images: dict[str, str]) -> None:
-    first = run_kit.made(box, "slow", run_kit.template(images["one"]))
+    # this one dies at once of SIGTERM: it must not get it before it has answered
+    first = run_kit.made(box, "slow", run_kit.template(images["one"], env=[{"name": "MODE", "value": "abrupt"}]))
     with ThreadPoolExecutor(1) as pool, run_kit.caller(box) as session:
         slow = pool.submit(session.get, f"{first['uri']}/slow?3", timeout=30)
         run_kit.until(lambda: any(i["requests_under_way"] for i in run_kit.instances(box, "slow")))

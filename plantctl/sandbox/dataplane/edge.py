@@ -35,6 +35,9 @@ PAGES = {
 }
 CHALLENGE = b'Bearer error="invalid_token" error_description="The access token could not be verified"'
 IDLE_CONNECTIONS = 128
+RESTED_S = 30.0
+TWICE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+"""Methods that may be sent again (RFC 9110, idempotent methods); others go only over connections just used."""
 _LOTS = random.SystemRandom()
 TRACE_EVERY_S = 10.0
 """Cloud Run samples at most 0.1 requests a second (documentation, "distributed tracing")."""
@@ -211,14 +214,14 @@ def _give_up(answer: Answer, status: int, words: str) -> None:
 async def _exchange(instance: Instance, request: Request, answer: Answer, trace: _Trace) -> None:
     raw = _raw(request, answer.remote, trace)
     while True:
-        connection, reused = await _connection(instance)
+        connection, reused = await _connection(instance, rested_s=RESTED_S if request.method in TWICE else 0.5)
         answer.upstream = connection
         again = False
         try:
             again = await connection.exchange(raw, answer, is_head=request.method == b"HEAD")
         except LostError as error:
-            # the instance closed an idle connection just as the request went out: it has not seen the request
-            if reused and error.untouched:
+            # most likely the instance closed an idle connection just then; but a POST may have been seen
+            if reused and error.untouched and request.method in TWICE:
                 continue
             raise
         finally:
@@ -228,14 +231,18 @@ async def _exchange(instance: Instance, request: Request, answer: Answer, trace:
         return
 
 
-async def _connection(instance: Instance) -> tuple[Upstream, bool]:
-    if instance.connections:
-        return instance.connections.pop(), True
+async def _connection(instance: Instance, *, rested_s: float) -> tuple[Upstream, bool]:
+    while instance.connections:
+        connection = instance.connections.pop()
+        if time.monotonic() - connection.rests_since < rested_s:
+            return connection, True
+        connection.close()
     return await dial(instance.port), False
 
 
 def _give_back(instance: Instance, connection: Upstream, *, again: bool) -> None:
     if again and len(instance.connections) < IDLE_CONNECTIONS and instance.state == "ready":
+        connection.rests_since = time.monotonic()
         instance.connections.append(connection)
     else:
         connection.close()

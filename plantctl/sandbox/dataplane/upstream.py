@@ -29,10 +29,10 @@ class LostError(Exception):
 
 
 class Upstream(asyncio.Protocol):
-    """Made by `dial`. `used` tells that an earlier request went over it, so that it may have gone stale."""
+    """Made by `dial`; `rests_since` (monotonic) tells how long it has been idle, and may have gone stale."""
 
     def __init__(self) -> None:
-        self.used = False
+        self.rests_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._sink: Sink | None = None
         self._done: asyncio.Future[bool] | None = None
@@ -55,7 +55,6 @@ class Upstream(asyncio.Protocol):
             again = await self._done
         finally:
             self._sink = self._done = None
-            self.used = True
         return again and not self._transport.is_closing()
 
     def pause(self) -> None:

@@ -32,7 +32,7 @@ count = 0
 def answer(connection):
     global count
     count += 1
-    data = b""
+    data, earlier = b"", 0
     while True:
         while b"\\r\\n\\r\\n" not in data:
             more = connection.recv(65536)
@@ -41,6 +41,10 @@ def answer(connection):
             data += more
         head, _, data = data.partition(b"\\r\\n\\r\\n")
         path = head.split()[1].decode()
+        earlier += 1
+        if path == "/fresh" and earlier > 1:
+            connection.close()
+            return
         if path == "/stream":
             connection.sendall(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n3\\r\\none\\r\\n")
             time.sleep(1)
@@ -163,9 +167,19 @@ def test_an_answer_without_a_length_ends_with_its_connection(door: Door, start: 
 def test_a_connection_that_went_stale_costs_no_request(door: Door, start: Start) -> None:
     serve(door, start)
     client = door.client()
-    for n in range(20):  # the toy server closes after each, sometimes while the next is on its way
-        client.request("GET", "/stale" if n % 2 else "/x")
-        assert client.getresponse().read()
+    for path in ("/first", "/fresh"):  # the second is closed by the toy server as it comes, without an answer
+        client.request("GET", path)
+        assert client.getresponse().read().startswith(path.encode())
+    client.close()
+
+
+def test_a_post_is_never_sent_twice(door: Door, start: Start) -> None:
+    serve(door, start)
+    client = door.client()
+    client.request("GET", "/first")
+    client.getresponse().read()
+    client.request("POST", "/fresh")
+    assert client.getresponse().status == 503
     client.close()
 
 
