@@ -52,6 +52,7 @@ def deploy_release(ctx: typer.Context, version: Version = "") -> None:
 
     said = common(ctx)
     given = compose.settings(said, version=version)
+    err(f"starting {given.plant.backend.version} beside what serves: usually 30 to 90 s on Google Cloud")
     done = _change(said, given, f"release deploy --version {given.plant.backend.version}", release.deploy)
     words = (
         "has all traffic already" if done.percent == 100 else f"waits at {done.uri} with {done.percent} % of traffic"

@@ -43,7 +43,7 @@ def failed_condition(*bodies: Body | None) -> Body:
 def tell(plant: Plant, condition: Body, *, message: str = "", lines: Sequence[str] = ()) -> Told:
     """Cause, hint and reference. `message`: the operation's own words; `lines`: what the container wrote last."""
     reason = str(condition.get("revisionReason") or condition.get("reason") or "")
-    words = str(condition.get("message") or message)
+    words = str(condition.get("message") or message).split("\n\nLogs URL", 1)[0]  # a link that the hint replaces
     for look in (_secret, _image, _network, _container):
         found = look(plant, reason, words, lines)
         if found is not None:
@@ -110,8 +110,9 @@ def _container(plant: Plant, reason: str, words: str, lines: Sequence[str]) -> T
     started = re.search(r"failed to start|listen on the port|startup probe|exited with|container exit", words, re.I)
     if reason != "HEALTH_CHECK_CONTAINER_ERROR" and not started:
         return None
-    last = f"; it wrote last: {lines[-1]}" if lines else "; it wrote nothing: does it listen on $PORT?"
-    return Told(cause=f"{words}{last}", hint=f"read more with `{_read(plant)}`", reference="container-not-ready")
+    last = f"it wrote last: {lines[-1]}" if lines else "it wrote nothing: does it listen on $PORT?"
+    cause = f"{words.rstrip('.')}; {last}"
+    return Told(cause=cause, hint=f"read more with `{_read(plant)}`", reference="container-not-ready")
 
 
 def _describe(plant: Plant) -> str:
@@ -119,5 +120,5 @@ def _describe(plant: Plant) -> str:
 
 
 def _read(plant: Plant) -> str:
-    wanted = f'resource.labels.service_name="{plant.backend.service}" severity>=ERROR'
+    wanted = f'resource.labels.service_name="{plant.backend.service}"'
     return f"gcloud logging read '{wanted}' --project {plant.project.id} --limit 20"

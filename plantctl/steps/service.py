@@ -30,6 +30,8 @@ VIEWED = (
 MADE_BY_SERVER = ("template.revision",)
 """A revision's name that was read must not be sent back: it is taken (hazards U08)."""
 LINES = 5
+SYSTEM = "varlog%2Fsystem"
+"""The log in which Cloud Run itself tells of a container's end."""
 
 
 class Service(RestResource):
@@ -162,8 +164,9 @@ def line_of(entry: Body) -> str:
 
 
 def last_lines(ctx: Context, revision: str, *, kind: str = "cloud_run_revision") -> tuple[str, ...]:
-    """The last lines that a revision wrote, errors only where there are any; oldest first."""
-    found = entries(ctx, revision, kind=kind)
+    """The last lines that a revision wrote itself, errors only where there are any; oldest first."""
+    written = entries(ctx, revision, kind=kind)
+    found = [entry for entry in written if not str(entry.get("logName", "")).endswith(SYSTEM)] or written
     bad = [entry for entry in found if entry.get("severity") in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")]
     lines = [line for entry in (bad or found)[:LINES] if (line := line_of(entry))]
     return tuple(reversed(lines))
