@@ -59,10 +59,13 @@ class Store:
         with self.lock:
             return key in self._items
 
-    def put(self, key: str, body: Body) -> Body:
-        """Keep a copy of the body under the key; gives the body back."""
+    def put(self, key: str, body: Body, *, given_away: bool = False) -> Body:
+        """Keep a copy of the body under the key; gives the body back.
+
+        `given_away`: the caller never touches it again, so that it need not be copied.
+        """
         with self.transaction():
-            self._items[key] = copy.deepcopy(body)
+            self._items[key] = body if given_away else copy.deepcopy(body)
             self._dirty[key] = self._items[key]
         return body
 

@@ -21,7 +21,7 @@ TERM = re.compile(r'\s*(NOT\s+|-)?([\w."/]+)\s*(>=|<=|!=|=~|!~|=|:|>|<)\s*("(?:[
 
 
 def write_entry(world: World, project: str, entry: Body, *, ring: str = "", kept: int = KEPT) -> None:
-    """Append one entry; fields that Logging fills in are filled in.
+    """Append one entry, which the caller gives away; fields that Logging fills in are filled in.
 
     `ring`: entries that are many (requests) push out only their like, of which `kept` stay.
     """
@@ -34,7 +34,7 @@ def write_entry(world: World, project: str, entry: Body, *, ring: str = "", kept
         **entry,
         "receiveTimestamp": now,
     }
-    world.store.put(f"logging/{project}/{ring}{number:012d}", body)
+    world.store.put(f"logging/{project}/{ring}{number:012d}", body, given_away=True)
     world.store.delete(f"logging/{project}/{ring}{number - kept:012d}")
 
 
