@@ -79,7 +79,8 @@ def identity_token(target: Target, audience: str) -> str:
         made.refresh(request)
     except GoogleAuthError as error:
         raise _no_identity(target, str(error).split("\n", 1)[0]) from None
-    token = getattr(made, "id_token", None) or getattr(made, "token", None)
+    # a person's `token` is an access token: good for Google's APIs, no word about who calls
+    token = made.id_token if hasattr(made, "id_token") else made.token
     if not token:
         raise _no_identity(target, "the login gave no ID token")
     return str(token)

@@ -9,6 +9,8 @@ import google.auth
 import pytest
 from google.auth.credentials import Credentials
 from google.auth.exceptions import DefaultCredentialsError, RefreshError
+from google.oauth2 import credentials as people
+from google.oauth2 import id_token
 
 from plantctl.errors import TargetError
 from plantctl.gcp import identity
@@ -143,3 +145,51 @@ def test_without_a_token_nothing_is_sent_and_nothing_is_on_record(monkeypatch: p
         gcp(base, recorder).call("sql.instances.insert", {"name": "i"}, project="plant-p")
     assert (caught.value.reference, seen, recorder.log) == ("no-credentials", [], [])
     assert "invalid_rapt" in caught.value.cause
+
+
+AUDIENCE = "https://plant-backend-x.a.run.app"
+
+
+class Person(people.Credentials):
+    """A person's login: a refresh brings an ID token along."""
+
+    def __init__(self, id_token: str | None) -> None:
+        super().__init__("t", refresh_token="r", client_id="c", client_secret="s", token_uri="u")  # type: ignore[no-untyped-call]
+        self._given = id_token
+
+    def refresh(self, request: Any) -> None:
+        """As Google's: the ID token is that of the login's client."""
+        self._id_token = self._given
+
+
+def test_the_sandbox_takes_its_owners_word_as_identity() -> None:
+    assert sandbox_target({"rest": "http://x"}, project="p", region="r").identity_token(AUDIENCE) == "plantctl"
+
+
+def test_a_persons_login_brings_an_identity_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    default(monkeypatch, Person("id-1"), "plant-p")
+    assert REAL.identity_token(AUDIENCE) == "id-1"
+
+
+@pytest.mark.parametrize("found", [Person(None), Fake(broken=True)], ids=["no id token", "no login"])
+def test_without_an_identity_token_the_words_say_what_to_do(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
+    default(monkeypatch, found, "plant-p")
+
+    def give(*_: Any, **__: Any) -> Any:
+        return found
+
+    monkeypatch.setattr(id_token, "fetch_id_token_credentials", give)
+    with pytest.raises(TargetError) as caught:
+        REAL.identity_token(AUDIENCE)
+    assert caught.value.reference == "no-identity-token"
+    assert "impersonate" in caught.value.hint
+
+
+def test_what_is_deployed_is_dialled_by_the_sandboxs_proxy_and_directly_on_google_cloud() -> None:
+    local = sandbox_target(
+        {"rest": "http://x", "proxy": "http://127.0.0.1:9", "ca": "/ca.pem"}, project="p", region="r"
+    )
+    session = local.web()
+    assert (session.proxies, session.verify, session.trust_env) == ({"https": "http://127.0.0.1:9"}, "/ca.pem", False)
+    real = REAL.web()
+    assert (real.proxies, real.verify, "Authorization" in real.headers) == ({}, True, False)

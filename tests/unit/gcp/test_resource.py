@@ -10,7 +10,7 @@ import pytest
 
 from plantctl.errors import ApiFailure
 from plantctl.gcp.bundle import Gcp
-from plantctl.gcp.resource import RestResource, Row
+from plantctl.gcp.resource import RestResource, Row, laid_over
 from plantctl.gcp.target import sandbox_target
 from plantctl.model.recorder import Attempt
 from tests.unit.gcp.fakes import Clock, Memory, Recorder, answer, wire
@@ -158,3 +158,23 @@ def test_a_change_whose_answer_is_lost_is_seen_and_not_repeated() -> None:
         instance = resource(base)
         instance.update(instance.live() or {}, BODY, ("settings.tier",))
     assert len(cloud.writes) == 1
+
+
+def test_parts_are_laid_over_the_outermost_live_field() -> None:
+    live = {
+        "labels": {"a": "1"},
+        "scaling": {"minInstanceCount": 0, "scalingMode": "AUTOMATIC"},
+        "template": {
+            "revision": "s-1",
+            "timeout": "5s",
+            "containers": [{"image": "i", "env": [{"name": "A"}], "x": 1}],
+        },
+    }
+    body = {"template": {"containers": [{"env": [{"name": "B"}, {"name": "C"}]}]}, "scaling": {"minInstanceCount": 1}}
+    found = laid_over(live, body, ("template.containers", "scaling.minInstanceCount"), unsent=("template.revision",))
+    assert found == {
+        "template": {"timeout": "5s", "containers": [{"image": "i", "env": [{"name": "B"}, {"name": "C"}], "x": 1}]},
+        "scaling": {"minInstanceCount": 1, "scalingMode": "AUTOMATIC"},
+    }
+    assert live["template"]["revision"] == "s-1", "the live body is left as it is"  # type: ignore[index]
+    assert laid_over({}, {"labels": {"b": "2"}}, ("labels",)) == {"labels": {"b": "2"}}
