@@ -1,7 +1,7 @@
 """The rate limit: a sliding window of 60 s in Redis, by one script on the key `rate_limit:{user_id}:{endpoint}`.
 
-The window moves in slots of half a second, the oldest one counting by the part of it that is still inside: exact while
-the first window lasts, and within one slot of a log of every request afterwards.
+The window moves in 120 slots of half a second, the oldest one counting by the part of it that is still inside: exact
+while the first window lasts, and within one slot of a log of every request afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from backend.redis_store import RedisDown, Store
 
 WINDOW_S = 60
-_SLOT_MS = 500
+_SLOTS = 120
 
 # Redis TIME is the clock, so that processes agree. Refused requests are not counted. Returns {allowed, used, wait_ms}.
 _SCRIPT = """
@@ -72,10 +72,11 @@ class Decision:
 
 
 class Limiter:
-    """Counts requests of one user at one endpoint."""
+    """Counts requests of one user at one endpoint in the last `window_s` seconds."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, window_s: float = WINDOW_S) -> None:
         self.store = store
+        self._slot_ms = round(window_s * 1000 / _SLOTS)
         self.passed_open = 0
         self._script: Any = store.client.register_script(_SCRIPT)
         self._local: dict[str, deque[float]] = {}
@@ -83,7 +84,7 @@ class Limiter:
     async def check(self, user: str, endpoint: str, limit: int, *, strict: bool = False) -> Decision:
         """Counts a request. Without Redis it passes, or with `strict` is counted in this process."""
         key = f"rate_limit:{user}:{endpoint}"
-        arguments = [limit, _SLOT_MS, WINDOW_S * 1000 // _SLOT_MS]
+        arguments = [limit, self._slot_ms, _SLOTS]
         try:
             allowed, used, wait = await self.store.ask(self._script(keys=[key], args=arguments), "EVALSHA")
         except RedisDown:
