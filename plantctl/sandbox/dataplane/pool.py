@@ -57,7 +57,12 @@ class Pool:
             try:
                 return await asyncio.wait_for(waiter, self._patience())
             except TimeoutError:
-                return None
+                return _given(waiter)
+            except asyncio.CancelledError:  # the client has gone: an instance that was just given is given back
+                found = _given(waiter)
+                if found is not None:
+                    self.release(found)
+                raise
             finally:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
@@ -201,3 +206,7 @@ class Pool:
                 for i in self.instances
             ],
         }
+
+
+def _given(waiter: asyncio.Future[Instance | None]) -> Instance | None:
+    return waiter.result() if waiter.done() and not waiter.cancelled() else None

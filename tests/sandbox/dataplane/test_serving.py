@@ -195,6 +195,30 @@ def test_what_the_instance_breaks_is_its_failure(door: Door, start: Start) -> No
     client.close()
 
 
+def test_a_client_that_goes_away_leaves_nothing_under_way(door: Door, start: Start) -> None:
+    serve(door, start, concurrency=1, maximum=1)
+    waiting = [door.client() for _ in range(3)]
+    for client in waiting:
+        client.request("GET", "/stream")
+
+    def under_way() -> int:
+        (found,) = door.serving.describe()["revisions"]
+        return int(sum(i["requests_under_way"] for i in found["instances"]))
+
+    end = time.monotonic() + 20
+    while not under_way() and time.monotonic() < end:
+        time.sleep(0.01)
+    for client in waiting:
+        client.close()
+    while under_way() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert under_way() == 0
+    client = door.client()
+    client.request("GET", "/after")
+    assert client.getresponse().status == 200
+    client.close()
+
+
 def test_pipelined_requests_are_answered_in_order_and_nonsense_is_refused(door: Door, start: Start) -> None:
     serve(door, start)
     with door.open() as raw:
