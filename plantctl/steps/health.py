@@ -179,14 +179,23 @@ def verify_store(name: str) -> Callable[[Context], Evidence]:
             raise asks.unwell("/health/ready", answer)
         words = [f"{name} answers the service in {check.get('ms')} ms"]
         if name == "database":
-            schema = answer.body["checks"].get("migrations") or {}
-            if schema.get("current") != schema.get("head"):
-                told = f"the schema is at {schema.get('current')}, and the image wants {schema.get('head')}"
-                raise ProbeFailed(told, hint="plantctl phase run --only database.init.migrate")
-            words.append(f"schema at {schema.get('current')}, as the image wants it")
+            words.append(require_schema(answer))
         return Evidence(words=tuple(words), where="/health/ready?strict=1 from outside")
 
     return verify
+
+
+def require_schema(answer: Answer) -> str:
+    """Words on the schema that a readiness answer tells of; ProbeFailed when it is older than the image's.
+
+    A newer one is well: after a rollback older code runs on it. Revisions are numbers, so their order is that of text.
+    """
+    schema = (answer.body.get("checks") or {}).get("migrations") or {}
+    current, head = str(schema.get("current") or ""), str(schema.get("head") or "")
+    if current < head:
+        told = f"the schema is at {current or 'nothing'}, and the image wants {head}"
+        raise ProbeFailed(told, hint="plantctl phase run database")
+    return f"schema at {current}, the image wants {head}"
 
 
 def _check(answer: Answer, name: str) -> dict[str, Any]:

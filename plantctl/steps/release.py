@@ -156,8 +156,9 @@ def _smoke(ctx: Context, live: Body, revision: str, uri: str) -> tuple[str, ...]
     ready = asks.until("/health/ready?strict=1", lambda answer: answer.ok)
     if not ready.ok:
         raise asks.unwell("/health/ready", ready)
+    schema = health.require_schema(ready)
     said = asks.good("/version").get("version", "unknown")
-    return (f"{revision} is alive and ready at {uri}", f"/version says {said}")
+    return (f"{revision} is alive and ready at {uri}", schema, f"/version says {said}")
 
 
 def write(ctx: Context, change: Write) -> bool:

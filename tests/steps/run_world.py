@@ -31,7 +31,8 @@ class Run(Gcp):
     """The seam to Google with that service behind it. `versions` are pushed; those in `broken` do not start.
 
     `sick` versions start and answer 503; `critical` ones have a finding with a fix; `errors` are lines of the newest
-    revision. `writes` are the masks that were sent. `races` is how often a write loses a race first.
+    revision. `schema` is the database's. `writes` are the masks that were sent. `races` is how often a write loses a
+    race first.
     """
 
     def __init__(self, *versions: str) -> None:
@@ -47,6 +48,7 @@ class Run(Gcp):
         self.critical: set[str] = set()
         self.errors: list[str] = []
         self.races = 0
+        self.schema = "0010"
         self.writes: list[str] = []
         self.revisions: list[Body] = []
         self.service: Body = {"name": SERVICE, "uri": URI, "etag": "0", "traffic": [], "template": {}}
@@ -87,7 +89,8 @@ class Run(Gcp):
             name = tags[host.split("---")[0]]["revision"]
         revision = next(one for one in self.revisions if one["name"].endswith(f"/{name}"))
         sick = any(digest(version) in revision["containers"][0]["image"] for version in self.sick)
-        return (503 if sick and path != "/version" else 200), {"revision": name, "version": "0.1.0"}
+        checks = {"migrations": {"current": self.schema, "head": "0010"}}
+        return (503 if sick and path != "/version" else 200), {"revision": name, "version": "0.1.0", "checks": checks}
 
     def _written(self, body: Body, mask: str) -> Body:
         if self.races:

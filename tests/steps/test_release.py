@@ -47,6 +47,7 @@ def test_a_deployed_version_gets_no_traffic_and_is_tried_by_its_own_address(run:
     assert done.words == (
         "scan: 0 critical, 0 high, 0 medium, 0 low",
         f"{NEW} is alive and ready at https://v1-1-0---x.a.run.app",
+        "schema at 0010, the image wants 0010",
         "/version says 0.1.0",
     )
     made = run.revisions[-1]
@@ -95,6 +96,15 @@ def test_a_version_that_answers_badly_is_never_promoted_by_deploy(run: Run) -> N
     with pytest.raises(ProbeFailed, match="/health answered 503"):
         deploy(context(run))
     assert serving(run) == {OLD: 100}
+
+
+def test_a_version_that_waits_for_its_migrations_is_not_tried_on(run: Run) -> None:
+    run.schema = "0009"
+    with pytest.raises(ProbeFailed, match="the schema is at 0009, and the image wants 0010"):
+        deploy(context(run))
+    assert serving(run) == {OLD: 100}
+    run.schema = "0011"
+    assert deploy(context(run)).revision == NEW
 
 
 def test_the_scans_gate_stops_a_release_before_it_is_made(run: Run) -> None:
