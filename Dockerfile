@@ -1,4 +1,4 @@
-# The Plant backend: server, migrations, seed and looks in one image, told apart by their argument.
+# The Plant backend: server, worker, migrations, seed and looks in one image, told apart by their argument.
 FROM python:3.11.14-slim-bookworm AS builder
 WORKDIR /build
 COPY backend/requirements.lock ./requirements.lock
