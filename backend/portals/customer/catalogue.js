@@ -36,14 +36,14 @@ export async function catalogue({ query, signal }) {
     await show(chosen);
   }
 
-  async function show(chosen) {
+  async function show(chosen, again = false) {
     loading.abort();
     loading = new AbortController();
     const mine = loading.signal;
     const slow = setTimeout(() => fill(results, bones(2)), 200);
     results.setAttribute("aria-busy", "true");
     try {
-      const pages = await load(chosen, mine);
+      const pages = await load(chosen, again, mine);
       if (!mine.aborted) fill(results, list(chosen, pages));
     } catch (error) {
       if (!mine.aborted) fill(results, failure(error, () => show(chosen)));
@@ -53,7 +53,7 @@ export async function catalogue({ query, signal }) {
     }
   }
 
-  await show(filters.read());
+  await show(filters.read(), history.state !== null); // an entry that was here before
   const open = summary.industries.filter((each) => each.agents > 0);
   const lead = `${count(summary.agents, "agent")} for ${listed(open.map((each) => each.name.toLowerCase()))}, ${summary.available} of them taking work now.`;
   const hero = h(
@@ -70,9 +70,9 @@ function address(chosen) {
   return given.size ? `#/agents?${given}` : "#/agents";
 }
 
-async function load(chosen, signal) {
+async function load(chosen, again, signal) {
   const key = address(chosen);
-  if (kept.key === key && Date.now() - kept.at < KEPT_MS) return kept.pages;
+  if (again && kept.key === key && Date.now() - kept.at < KEPT_MS) return kept.pages;
   const page = await fetchPage(chosen, undefined, signal);
   kept = { key, pages: [page], at: Date.now() };
   return kept.pages;
@@ -95,12 +95,12 @@ function list(chosen, pages) {
   const words = `${count(items.length, "agent")}${more ? ", and more below" : ""}`;
   announce(words);
   const grid = h("ul", { class: "grid" }, items.map(card));
-  const again = async (cursor) => {
+  const further = async (cursor) => {
     const page = await fetchPage(chosen, cursor);
     kept.pages.push(page);
     return page;
   };
-  const rest = growing({ items, next_cursor: more }, again, (added) => grid.append(...added.map(card)));
+  const rest = growing({ items, next_cursor: more }, further, (added) => grid.append(...added.map(card)));
   const clear = address(chosen) !== "#/agents" && h("a", { class: "small", href: "#/agents" }, "Clear search and filters");
   return [h("div", { class: "row spread" }, h("p", { class: "muted small" }, words), clear), grid, rest];
 }

@@ -140,7 +140,7 @@ function workshop(agent, known) {
 }
 
 function told(agent, key, known) {
-  if (key === "monthly_price_minor") return money(agent.monthly_price_minor, agent.currency);
+  if (key === "monthly_price_minor") return `${money(agent.monthly_price_minor, agent.currency)} a month`;
   if (key === "skills") return agent.skills.map((slug) => known.of("skills", slug)).join(", ") || "none";
   if (key === "industry") return known.of("industries", agent.industry);
   if (key === "job_role") return known.of("roles", agent.job_role);

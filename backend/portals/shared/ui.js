@@ -79,10 +79,10 @@ export function announce(text) {
   fill(document.getElementById("live"), text);
 }
 
-/** Shows and says that something was done. */
+/** Shows and says that something was done, in place of what was said before. */
 export function toast(text) {
   const node = h("div", { class: "toast" }, text);
-  document.getElementById("toasts").append(node);
+  fill(document.getElementById("toasts"), node);
   setTimeout(() => node.remove(), 6000);
 }
 
