@@ -57,19 +57,20 @@ def wanted(**more: Any) -> redis_v1.Instance:
     )
 
 
-def create(client: Client, **more: Any) -> redis_v1.Instance:
+def ended(operation: Any) -> Any:
+    """What a long-running operation ends with; raises when that is an error."""
+    return operation.result(timeout=30)
+
+
+def create(client: Client, **more: Any) -> Any:
     """The instance when it is there."""
-    operation = client.create_instance(parent=kit.LOCATION, instance_id="plant-redis", instance=wanted(**more))
-    made: redis_v1.Instance = operation.result(timeout=30)
-    return made
+    return ended(client.create_instance(parent=kit.LOCATION, instance_id="plant-redis", instance=wanted(**more)))
 
 
-def update(client: Client, *paths: str, **fields: Any) -> redis_v1.Instance:
+def update(client: Client, *paths: str, **fields: Any) -> Any:
     """The instance after a patch of these fields."""
     given = redis_v1.Instance(name=kit.ONE, **fields)
-    operation = client.update_instance(update_mask=FieldMask(paths=paths), instance=given)
-    changed: redis_v1.Instance = operation.result(timeout=30)
-    return changed
+    return ended(client.update_instance(update_mask=FieldMask(paths=paths), instance=given))
 
 
 def test_an_instance_gets_what_the_recording_and_the_documents_show(client: Client) -> None:
@@ -100,7 +101,7 @@ def test_an_instance_gets_what_the_recording_and_the_documents_show(client: Clie
 
 def test_the_basic_tier_by_defaults(box: Sandbox, client: Client) -> None:
     plain = redis_v1.Instance(tier="BASIC", memory_size_gb=2)
-    made = client.create_instance(parent=kit.LOCATION, instance_id="basic", instance=plain).result(timeout=30)
+    made = ended(client.create_instance(parent=kit.LOCATION, instance_id="basic", instance=plain))
     assert (made.port, made.redis_version, made.replica_count) == (6379, "REDIS_7_0", 0)
     assert made.connect_mode is redis_v1.Instance.ConnectMode.DIRECT_PEERING
     assert made.authorized_network == f"projects/{PROJECT}/global/networks/default"

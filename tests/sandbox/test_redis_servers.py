@@ -165,7 +165,8 @@ def test_a_primary_that_dies_is_replaced_and_the_api_shows_it(box: Sandbox, plan
     before, zone = shown(box), box.ok("GET", f"{kit.REST}/plant-redis")["currentLocationId"]
     write_through(connect(box), "kept", "8")
     os.kill(before["pid"], signal.SIGKILL)
-    assert until(lambda: ask(connect(box), "GET", "kept")) == "8"
+    until(lambda: shown(box)["pid"] == before["replica_pid"])
+    assert ask(connect(box), "GET", "kept") == "8"
     assert box.ok("GET", f"{kit.REST}/plant-redis")["currentLocationId"] != zone
     until(lambda: shown(box)["replica_pid"])
 

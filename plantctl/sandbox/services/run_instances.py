@@ -12,7 +12,8 @@ from plantctl.sandbox import errors
 from plantctl.sandbox.dataplane import samples
 from plantctl.sandbox.dataplane.forward import ForwardSet
 from plantctl.sandbox.service import Body, World
-from plantctl.sandbox.services import artifactregistry, redis_plane
+from plantctl.sandbox.services import artifactregistry
+from plantctl.sandbox.services.redis_plane import endpoints
 
 SQL_PORT = 5432
 PEERING = "servicenetworking-googleapis-com"
@@ -106,7 +107,7 @@ def open_ways(world: World, project: str, template: Body) -> ForwardSet:
             ways.open(private[0], SQL_PORT, ("127.0.0.1", port))
         else:
             ways.unreachable(private[0])
-    for address, port, real in redis_plane.endpoints(world, project, network):
+    for address, port, real in endpoints(world, project, network):
         if real:
             ways.open(address, port, ("127.0.0.1", real))
         else:

@@ -138,7 +138,7 @@ def test_the_replica_serves_readers(plane: RedisPlane) -> None:
 def test_failover_keeps_every_acknowledged_write_and_drops_the_connections(plane: RedisPlane) -> None:
     before = plane.describe(NAME)
     idle = of(before, SECRET)
-    held = idle.connection_pool.get_connection()
+    held: Any = idle.connection_pool.get_connection()
     acknowledged: list[int] = []
     stop = threading.Event()
 

@@ -139,27 +139,30 @@ def test_a_primary_that_dies_is_replaced_by_its_replica(home: Home) -> None:
     write_through(of(before, SECRET), "kept", "1")
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
-    assert until(lambda: ask(of(before, SECRET), "GET", "kept")) == "1"
-    assert plane.describe(NAME).index == 1
+    until(lambda: plane.describe(NAME).index == 1)
+    after = plane.describe(NAME)
+    assert (after.pid, after.port) == (before.replica_pid, before.port)
+    assert ask(of(before, SECRET), "GET", "kept") == "1"
     again = until(lambda: plane.describe(NAME).replica_pid)
     assert again != before.replica_pid
 
 
-def test_a_basic_instance_comes_back_with_its_last_snapshot_or_empty(home: Home) -> None:
+@pytest.mark.parametrize(("persistent", "left"), [(True, ["1", None]), (False, [None, None])])
+def test_a_basic_instance_comes_back_with_its_last_snapshot_or_empty(
+    home: Home, persistent: bool, left: list[str | None]
+) -> None:
     plane = home.begin()
-    for persistent, left in ((True, ["1", None]), (False, [None, None])):
-        name = f"{NAME}.{persistent}".lower()
-        before = plane.create(name, Wish(memory_gb=1, persistent=persistent))
-        ask(of(before), "SET", "early", "1")
-        if persistent:
-            plane.snapshot(name)
-            assert plane.describe(name).snapshot is not None
-        ask(of(before), "SET", "late", "1")
-        plane.export_rdb(name)  # an export is no snapshot
-        assert before.pid is not None
-        os.kill(before.pid, signal.SIGKILL)
-        until(lambda name=name, before=before: plane.describe(name).pid not in (None, before.pid))
-        assert until(lambda name=name: [ask(of(plane.describe(name)), "MGET", "early", "late")])[0] == left
+    before = plane.create(NAME, Wish(memory_gb=1, persistent=persistent))
+    ask(of(before), "SET", "early", "1")
+    if persistent:
+        plane.snapshot(NAME)
+        assert plane.describe(NAME).snapshot is not None
+    ask(of(before), "SET", "late", "1")
+    plane.export_rdb(NAME)  # an export is no snapshot
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+    until(lambda: plane.describe(NAME).pid not in (None, before.pid))
+    assert until(lambda: [ask(of(plane.describe(NAME)), "MGET", "early", "late")])[0] == left
 
 
 def test_a_creation_that_was_cut_off_leaves_nothing(home: Home) -> None:

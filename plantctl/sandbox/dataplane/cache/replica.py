@@ -129,13 +129,18 @@ def _follows(instance: Instance) -> bool:
 
 
 def _await_sync(instance: Instance, what: str) -> None:
+    """Returns when the replica has loaded the data (its link is up) and gets what is written (it is online)."""
     record = instance.record
     assert record.replica is not None
     server = instance.server(record.replica)
     deadline = time.monotonic() + IN_SYNC_S
-    # a replica that has loaded the data is online, and gets what is written, only after its first word
-    with instance.link(what) as link:
-        while (link.info("replication").get("slave0") or {}).get("state") != "online":
+    with instance.link(what) as primary, server.link(record.replica_port, what) as replica:
+        while not _in_sync(primary.info("replication"), replica.info("replication")):
             if time.monotonic() > deadline or server.pid() is None:
                 raise DataPlaneError(what, "it does not follow", reason="timeout", log=server.tail())
             time.sleep(0.01)
+
+
+def _in_sync(primary: dict[str, Any], replica: dict[str, Any]) -> bool:
+    online = (primary.get("slave0") or {}).get("state") == "online"
+    return online and replica.get("master_link_status") == "up"
