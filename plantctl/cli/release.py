@@ -57,7 +57,7 @@ def deploy_release(ctx: typer.Context, version: Version = "") -> None:
     words = (
         "has all traffic already" if done.percent == 100 else f"waits at {done.uri} with {done.percent} % of traffic"
     )
-    _tell(said, done, f"{done.version} as {done.revision} {words}", hint="plantctl release promote")
+    tell(said, done, f"{done.version} as {done.revision} {words}", hint="plantctl release promote")
 
 
 @verb(
@@ -80,9 +80,7 @@ def promote_release(
     given = compose.settings(said)
     command = f"release promote --percent {percent}"
     done = _change(said, given, command, lambda work: promotion.promote(work, percent, watch_s=watch))
-    _tell(
-        said, done, f"{done.revision} has {done.percent} % of traffic", hint="plantctl release rollback takes it back"
-    )
+    tell(said, done, f"{done.revision} has {done.percent} % of traffic", hint="plantctl release rollback takes it back")
 
 
 @verb(app, "rollback", "plantctl release rollback", "plantctl release rollback --to v1.0.0")
@@ -99,7 +97,7 @@ def rollback_release(
     given = compose.settings(said)
     command = f"release rollback --to {to}" if to else "release rollback"
     done = _change(said, given, command, lambda work: promotion.rollback(work, to))
-    _tell(said, done, f"{done.revision} has all traffic", hint="plantctl release promote goes forward again")
+    tell(said, done, f"{done.revision} has all traffic", hint="plantctl release promote goes forward again")
 
 
 @verb(app, "list", "plantctl release list", "plantctl release list --format json")
@@ -140,7 +138,8 @@ def _change(said: Common, given: Settings, command: str, work: Callable[[Context
     return done
 
 
-def _tell(said: Common, done: Released, sentence: str, *, hint: str) -> None:
+def tell(said: Common, done: Released, sentence: str, *, hint: str) -> None:
+    """What came of a release: one sentence with what was seen before it, or one document."""
     if said.json:
         show(said, str, lambda: {"schema_version": 1, "release": {**vars(done), "words": list(done.words)}})
         return
