@@ -173,6 +173,11 @@ def test_instances_follow_the_load_up_to_the_cores(box: Sandbox, images: dict[st
     (found,) = [r for r in box.ok("GET", "_sandbox/dataplane")["run"]["revisions"] if "/scaled/" in r["name"]]
     assert (found["max"], found["limit"]) == (50, cores)
     assert f"this machine has {cores} cores" in found["note"]
+    path = f"{run_kit.SERVICES}/scaled?updateMask=scaling"
+    kit.wait(box, "run", box.ok("PATCH", path, {"scaling": {"minInstanceCount": 1, "maxInstanceCount": 1}}))
+    (after,) = [r for r in box.ok("GET", "_sandbox/dataplane")["run"]["revisions"] if "/scaled/" in r["name"]]
+    assert (after["min"], after["max"], after["revision"]) == (1, 1, found["revision"])
+    run_kit.until(lambda: len(run_kit.instances(box, "scaled")) == 1)
 
 
 def test_the_request_timeout_is_kept(box: Sandbox, images: dict[str, str]) -> None:

@@ -25,6 +25,20 @@ def leave(*_):
     print("SIGTERM: leaving", flush=True)
     sys.exit(0)
 signal.signal(signal.SIGTERM, leave)
+if os.environ.get("MODE") == "health":
+    import http.server, threading
+    class Handler(http.server.BaseHTTPRequestHandler):
+        status = 200
+        def do_GET(self):
+            self.send_response(Handler.status)
+            self.end_headers()
+        def log_message(self, *words):
+            pass
+    server = http.server.HTTPServer(("", int(os.environ["PORT"])), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    def sicken(*_):
+        Handler.status = 500
+    signal.signal(signal.SIGUSR1, sicken)
 print("working", os.environ["CLOUD_RUN_WORKER_POOL"], os.environ.get("PORT"), os.getpid(), flush=True)
 while True:
     time.sleep(0.1)
@@ -49,10 +63,10 @@ def image(box: Sandbox) -> str:
     return f"{kit.IMAGE}@{done['response']['results']['images'][0]['digest']}"
 
 
-def put(box: Sandbox, name: str, image: str, count: int = 1, mode: str = "") -> dict[str, Any]:
+def put(box: Sandbox, name: str, image: str, count: int = 1, mode: str = "", **more: Any) -> dict[str, Any]:
     """Upsert a worker pool; the finished operation."""
     env = [{"name": "MODE", "value": mode}]
-    template = {"containers": [{"image": image, "env": env}], "serviceAccount": kit.RUNNER}
+    template = {"containers": [{"image": image, "env": env, **more}], "serviceAccount": kit.RUNNER}
     body = {"template": template, "scaling": {"manualInstanceCount": count}}
     return kit.wait(box, "run", box.ok("PATCH", f"{POOLS}/{name}?allowMissing=true", body), 60)
 
@@ -106,6 +120,19 @@ def test_a_worker_that_dies_comes_again(box: Sandbox, image: str) -> None:
     os.kill(int(first[0]["textPayload"].split()[-1]), signal.SIGKILL)
     run_kit.until(lambda: len(printed(box, "mortal", "working")) == 2)
     run_kit.until(lambda: len(pids(box, "mortal")) == 1)
+
+
+def test_probed_workers_have_a_port_each_and_an_unwell_one_is_replaced(box: Sandbox, image: str) -> None:
+    asked = {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1, "timeoutSeconds": 1}
+    done = put(box, "probed", image, 2, "health", livenessProbe={**asked, "failureThreshold": 2})
+    assert "error" not in done, done
+    lines = run_kit.until(lambda: len(printed(box, "probed", "working")) == 2 and printed(box, "probed", "working"))
+    ports, found = ({line["textPayload"].split()[n] for line in lines} for n in (2, 3))
+    assert len(ports) == 2
+    os.kill(int(min(found)), signal.SIGUSR1)
+    run_kit.until(lambda: len(printed(box, "probed", "working")) == 3)
+    (entry,) = printed(box, "probed", "liveness probe failed")
+    assert entry["severity"] == "ERROR"
 
 
 def test_one_that_cannot_start_leaves_the_old_one_working(box: Sandbox, image: str) -> None:

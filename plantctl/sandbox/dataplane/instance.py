@@ -49,12 +49,14 @@ class Plan:
     """How the instances of one revision run.
 
     `start(port)` blocks and gives the process; what it raises makes the start fail with its words. `key` is the
-    revision's store key. `serves` is false for worker pools: no port, no requests, always `maximum` instances.
+    revision's store key. `serves` is false for worker pools: no requests, and always as many instances as the minimum.
+    `listens`: it gets a PORT, on which its probes ask.
     """
 
     key: str
     start: Callable[[int | None], Running]
     serves: bool = True
+    listens: bool = True
     startup: Probe = DEFAULT_STARTUP
     liveness: Probe | None = None
     concurrency: int = 80
@@ -112,7 +114,7 @@ class Instance:
             self._tell("ended", None)
 
     def _start(self) -> Started:
-        self.port = free_port() if self.plan.serves else 0
+        self.port = free_port() if self.plan.listens else 0
         try:
             running = self.plan.start(self.port or None)
         except Exception as error:  # whatever it is, the revision says so: nobody else would
@@ -129,7 +131,7 @@ class Instance:
         return Started(ok=True, reason=health.reason)
 
     def _gate(self, running: Running) -> Health:
-        if not self.plan.serves:
+        if not self.plan.serves and self.plan.startup.default:
             code = running.wait(SETTLE_S)
             return Health(ok=code is None, reason=f"the container exited with code {code}", took_s=SETTLE_S)
         probe = self.plan.startup

@@ -10,6 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from plantctl.sandbox.dataplane.instance import Instance, Plan, Started
@@ -37,13 +38,26 @@ class Pool:
         self.served = 0
         self.last_failure = ""
         self._loop = loop
-        # workers mostly wait, and their number is what was asked for: they are not bounded
-        self.limit = min(plan.maximum, cores) if plan.serves else plan.maximum
+        self._cores = cores
         self._on_end = on_end
         self._waiting: deque[asyncio.Future[Instance | None]] = deque()
         self._pause_s = 0.0
         self._not_before = 0.0
         self._usual_start_s = 0.0
+
+    @property
+    def limit(self) -> int:
+        """Most instances at once. Workers mostly wait, and their number is what was asked for: not bounded by cores."""
+        return min(self.plan.maximum, self._cores) if self.plan.serves else self.plan.maximum
+
+    def keep(self, plan: Plan, minimum: int) -> None:
+        """Take the bounds of a plan, which a change of the resource may have moved."""
+        self.plan = replace(self.plan, maximum=plan.maximum)
+        self.minimum = min(minimum, self.limit)
+        self.scale()
+        live = [instance for instance in self.instances if instance.state in ("starting", "ready")]
+        for instance in live[self.limit if plan.serves else self.minimum :]:
+            self._drain(instance)
 
     # -- requests
 

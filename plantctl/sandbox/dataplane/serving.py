@@ -134,11 +134,7 @@ class Serving:
         """Have a revision ready for requests, with at least so many instances."""
 
         async def keep() -> None:
-            pool = self._pool(plan)
-            pool.minimum = minimum if not plan.serves else min(minimum, pool.limit)
-            pool.scale()
-            for instance in pool.instances[minimum:] if not plan.serves else ():
-                pool._drain(instance)
+            self._pool(plan).keep(plan, minimum)
 
         self._call(keep())
 

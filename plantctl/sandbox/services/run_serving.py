@@ -21,6 +21,7 @@ from plantctl.sandbox.services.run_templates import seconds
 TAG_OR_DIGEST = re.compile(r"(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")
 DEFAULT_PORT = 8080
 """Cloud Run container contract."""
+MANY = 10**6
 DEFAULT_MAXIMUM = 100
 """run v2 reference, RevisionScaling."""
 
@@ -92,21 +93,38 @@ def bring_up(world: World, key: str) -> Failure | None:
 
 def plan_of(world: World, key: str, revision: Body) -> Plan:
     """How the data plane runs a revision."""
-    kind, scaling = kind_of(key), revision.get("scaling") or {}
-    container = revision["containers"][0]
-    common = Plan(key=key, start=_starter(world, key, revision), serves=kind.serves)
-    if not kind.serves:
-        return replace(common, minimum=1, maximum=10**6)
+    kind, container = kind_of(key), revision["containers"][0]
     port = port_of(revision)
-    return replace(
-        common,
+    common = Plan(
+        key=key,
+        start=_starter(world, key, revision),
+        serves=kind.serves,
         startup=_probe(container["startupProbe"], port) if "startupProbe" in container else DEFAULT_STARTUP,
         liveness=_probe(container["livenessProbe"], port) if "livenessProbe" in container else None,
+    )
+    if not kind.serves:
+        return _for_workers(world, revision, common)
+    owner = world.store.get(key.rsplit("/revisions/", 1)[0]) or {}
+    counts = [(one.get("scaling") or {}).get("maxInstanceCount") for one in (revision, owner)]
+    return replace(
+        common,
         concurrency=int(revision["maxInstanceRequestConcurrency"]),
         timeout_s=seconds(revision["timeout"]),
-        minimum=0,
-        maximum=int(scaling.get("maxInstanceCount") or DEFAULT_MAXIMUM),
+        maximum=min(int(count or DEFAULT_MAXIMUM) for count in counts),
     )
+
+
+def _for_workers(world: World, revision: Body, plan: Plan) -> Plan:
+    """Worker pools get no PORT; a probe asks at a port of the container's own.
+
+    Here all containers share this machine's ports: one that is probed, or whose image sets PORT, gets a free one as
+    PORT, and its probes ask there.
+    """
+    digest = revision["containerStatuses"][0]["imageDigest"].rsplit("@", 1)[1]
+    named = world.plane is not None and "PORT" in world.plane.images.get(digest).config.env
+    own = {k: replace(v, elsewhere=False) for k in ("startup", "liveness") if (v := getattr(plan, k)) is not None}
+    probed = plan.liveness is not None or not plan.startup.default
+    return replace(plan, **own, listens=named or probed, minimum=1, maximum=MANY)
 
 
 def port_of(revision: Body) -> int:
