@@ -72,7 +72,7 @@ def rollout(plant: Plant, *, image: Known) -> Body:
                 {
                     "image": image,
                     "ports": [{"name": "http1", "containerPort": backend.port}],
-                    "startupProbe": {"httpGet": asked, "periodSeconds": 2, "timeoutSeconds": 1, "failureThreshold": 60},
+                    "startupProbe": {"httpGet": asked, "periodSeconds": 2, "timeoutSeconds": 1, "failureThreshold": 30},
                     "livenessProbe": {
                         "httpGet": asked,
                         "initialDelaySeconds": 10,

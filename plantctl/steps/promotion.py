@@ -7,7 +7,8 @@ from plantctl.model.step import Body
 from plantctl.probes.http import Tally
 from plantctl.steps import health, image, service, traffic
 from plantctl.steps.context import Context
-from plantctl.steps.release import BEFORE, LEFT, Released, read, write
+from plantctl.steps.release import BEFORE, Released
+from plantctl.steps.service import LEFT, read, write
 
 STEPS = (10, 50)
 """Percentages on the way to more."""

@@ -7,24 +7,16 @@ the service and its revisions, so that another machine, or the same after a kill
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from plantctl.desired import backend as desired
-from plantctl.errors import ApiFailure, PlantctlError, ProbeFailed
-from plantctl.gcp import operations
-from plantctl.gcp.resource import is_operation, laid_over
+from plantctl.errors import PlantctlError, ProbeFailed
+from plantctl.gcp.resource import laid_over
 from plantctl.model.step import Body
 from plantctl.steps import health, image, service, traffic
 from plantctl.steps.context import Context
 
 BEFORE = "plantctl-served-before"
 """Annotation of the service: the revision that served before the last promotion."""
-LEFT = "plantctl-rolled-back-from"
-"""Annotation of the service: the revision that a rollback took the traffic from."""
-ATTEMPTS = 4
-Write = Callable[[Body], Body | None]
-"""From the live service to the fields to be sent, or None when nothing is to be done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +31,6 @@ class Released:
     percent: int = 0
     changed: bool = False
     words: tuple[str, ...] = ()
-
-
-def read(ctx: Context) -> Body:
-    """The service; PlantctlError (`no-service`) when there is none."""
-    found = ctx.gcp.get(f"{service.SERVICES}.get", name=desired.service_name(ctx.plant))
-    if found is None:
-        raise PlantctlError(
-            f"there is no service {ctx.plant.backend.service} to release to yet",
-            hint="plantctl phase run backend",
-            reference="no-service",
-        )
-    return found
 
 
 def tag_of(version: str) -> str:
@@ -75,16 +55,16 @@ def deploy(ctx: Context) -> Released:
         )
     image.require_scanned(ctx, digest)
     found = image.pass_gate(ctx, digest)
-    live = read(ctx)
+    live = service.read(ctx)
     serving = traffic.server(live)
     if serving and service.digest_of(service.read_revision(ctx, serving)) == digest:
         return Released(revision=serving, digest=digest, version=version, uri=str(live["uri"]), percent=100)
-    made = write(ctx, lambda now: _with_candidate(ctx, now, digest))
-    live = read(ctx)
+    made = service.write(ctx, lambda now: _with_candidate(ctx, now, digest))
+    live = service.read(ctx)
     revision, tag = traffic.latest_created(live), tag_of(version)
     _require_ready(ctx, revision, digest)
-    tagged = write(ctx, lambda now: _with_tag(now, tag, revision))
-    live = read(ctx)
+    tagged = service.write(ctx, lambda now: _with_tag(now, tag, revision))
+    live = service.read(ctx)
     at = traffic.tags(live).get(tag)
     if at is None or not at.uri:
         raise ProbeFailed(f"{revision} has no address of its own under the tag {tag}", hint="plantctl release list")
@@ -161,32 +141,9 @@ def _smoke(ctx: Context, live: Body, revision: str, uri: str) -> tuple[str, ...]
     return (f"{revision} is alive and ready at {uri}", schema, f"/version says {said}")
 
 
-def write(ctx: Context, change: Write) -> bool:
-    """Change the service and wait; False when there was nothing to do. A lost race is looked at anew."""
-    method = f"{service.SERVICES}.patch"
-    for attempt in range(1, ATTEMPTS + 1):
-        live = read(ctx)
-        fields = change(live)
-        if fields is None:
-            return False
-        body = {**fields, "etag": live["etag"]}
-        try:
-            answer = ctx.gcp.call(method, body, name=str(live["name"]), updateMask=",".join(fields))
-            if is_operation(answer):
-                operations.wait(ctx.gcp, method, answer, deadline_s=900)
-        except ApiFailure as failure:
-            if failure.reference != "conflict-retry" or attempt == ATTEMPTS:
-                raise service.told(ctx, failure) from None
-            ctx.clock.sleep(ctx.gcp.target.poll_s[0] * attempt)
-            continue
-        service.Service(ctx).settle(None)
-        return True
-    raise AssertionError("the last attempt returns or raises")
-
-
 def listed(ctx: Context) -> list[dict[str, object]]:
     """Revisions, newest first: what each runs, under which versions it was pushed, and its part of the traffic."""
-    live = read(ctx)
+    live = service.read(ctx)
     shares, tags = traffic.shares(live), traffic.tags(live)
     versions = image.versions_by_digest(ctx)
     return [

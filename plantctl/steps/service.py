@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from plantctl.desired import backend as desired
-from plantctl.errors import ApiFailure
-from plantctl.gcp.resource import RestResource, Row, at
+from plantctl.errors import ApiFailure, PlantctlError
+from plantctl.gcp import operations
+from plantctl.gcp.resource import RestResource, Row, at, is_operation
 from plantctl.model.step import Body, Finding, Verdict
 from plantctl.steps import conditions, traffic
 from plantctl.steps.build import UPDATE, Resource, Rules, look
@@ -18,6 +19,9 @@ from plantctl.steps.names import CACHE, CACHE_SECRETS, CREATE, PUSH
 SERVICES = "run.projects.locations.services"
 AFTER = "plantctl-after"
 """Annotation of a template: the revision that the next one is made after, so that there is a next one at all."""
+LEFT = "plantctl-rolled-back-from"
+"""Annotation of the service: the revision that a rollback took the traffic from."""
+ATTEMPTS = 4
 VIEWED = (
     "containers",
     "vpcAccess",
@@ -30,6 +34,8 @@ VIEWED = (
 MADE_BY_SERVER = ("template.revision",)
 """A revision's name that was read must not be sent back: it is taken (hazards U08)."""
 LINES = 5
+Write = Callable[[Body], Body | None]
+"""From the live service to the fields to be sent, or None when nothing is to be done."""
 SYSTEM = "varlog%2Fsystem"
 """The log in which Cloud Run itself tells of a container's end."""
 
@@ -86,13 +92,20 @@ class Service(RestResource):
             super().create(whole(self._ctx))
 
     def update(self, live: Body, body: Body, fields: tuple[str, ...]) -> None:
-        """As for every resource; after a failed revision the next is made by naming it. A failure says why."""
-        if self.broken(live):
-            after = {"template": {"annotations": {AFTER: traffic.latest_created(live)}}}
-            body = {**body, "template": {**body.get("template", {}), **after["template"]}}
+        """As for every resource; a failure says why.
+
+        Beside a revision that does not serve the next is made by naming it, for its parts may be the same. Where
+        traffic is pinned it follows once the new revision is ready, not before: the latest may be one that was left.
+        """
+        newest = traffic.latest_created(live)
+        templated = any(field.split(".")[0] == "template" for field in fields) or self.broken(live)
+        if templated and newest != traffic.server(live):
+            body = {**body, "template": {**body.get("template", {}), "annotations": {AFTER: newest}}}
             fields = (*fields, "template.annotations")
         with self._told():
             super().update(live, body, fields)
+        if templated and traffic.pinned(live):
+            write(self._ctx, _following)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -100,6 +113,46 @@ class Service(RestResource):
             yield
         except ApiFailure as failure:
             raise told(self._ctx, failure) from None
+
+
+def _following(live: Body) -> Body:
+    notes = {key: value for key, value in (live.get("annotations") or {}).items() if key != LEFT}
+    return {"annotations": notes, "traffic": traffic.to_latest()}
+
+
+def read(ctx: Context) -> Body:
+    """The service; PlantctlError (`no-service`) when there is none."""
+    found = ctx.gcp.get(f"{SERVICES}.get", name=desired.service_name(ctx.plant))
+    if found is None:
+        raise PlantctlError(
+            f"there is no service {ctx.plant.backend.service} to release to yet",
+            hint="plantctl phase run backend",
+            reference="no-service",
+        )
+    return found
+
+
+def write(ctx: Context, change: Write) -> bool:
+    """Change the service and wait; False when there was nothing to do. A lost race is looked at anew."""
+    method = f"{SERVICES}.patch"
+    for attempt in range(1, ATTEMPTS + 1):
+        live = read(ctx)
+        fields = change(live)
+        if fields is None:
+            return False
+        body = {**fields, "etag": live["etag"]}
+        try:
+            answer = ctx.gcp.call(method, body, name=str(live["name"]), updateMask=",".join(fields))
+            if is_operation(answer):
+                operations.wait(ctx.gcp, method, answer, deadline_s=900)
+        except ApiFailure as failure:
+            if failure.reference != "conflict-retry" or attempt == ATTEMPTS:
+                raise told(ctx, failure) from None
+            ctx.clock.sleep(ctx.gcp.target.poll_s[0] * attempt)
+            continue
+        Service(ctx).settle(None)
+        return True
+    raise AssertionError("the last attempt returns or raises")
 
 
 def told(ctx: Context, failure: ApiFailure) -> ApiFailure:
@@ -221,21 +274,34 @@ def facts(ctx: Context, live: Body) -> dict[str, str]:
 
 
 def check_part(item: str, resource: Resource) -> Callable[[Context], Finding]:
-    """A look at one part. While traffic is pinned, a change would make a revision that nobody is served by."""
+    """A look at one part. What a release left undecided is a person's to decide: see `_undecided`."""
 
     def check(ctx: Context) -> Finding:
         found = look(ctx, item, resource)
         templated = any(".template" in change.field for change in found.changes)
         if found.verdict is not Verdict.DRIFTED or not templated:
             return found
-        live = ctx.gcp.get(f"{SERVICES}.get", name=desired.service_name(ctx.plant))
-        if live is None or not traffic.pinned(live):
+        live = read(ctx)
+        if not _undecided(ctx, live, image=any(change.field.endswith(".image") for change in found.changes)):
             return found
-        reason = f"traffic is pinned ({traffic.words(live)}): a new revision would serve nobody"
-        hint = "finish the release with `plantctl release promote`, or put backend.version to what serves"
+        reason = f"a release is under way: traffic is pinned ({traffic.words(live)})"
+        hint = (
+            "go on with `plantctl release deploy` and `plantctl release promote`, or put backend.version to what serves"
+        )
         return replace(found, verdict=Verdict.CONFLICT, reason=reason, hint=hint)
 
     return check
+
+
+def _undecided(ctx: Context, live: Body, *, image: bool) -> bool:
+    """True while traffic is split, and while it is pinned to another image than desired by a rollback or beside a
+    candidate that is ready. A candidate that failed leaves nothing to decide."""
+    if not traffic.pinned(live):
+        return False
+    if not traffic.server(live):
+        return True
+    left = LEFT in (live.get("annotations") or {})
+    return image and (left or ready(read_revision(ctx, traffic.latest_created(live))))
 
 
 ROLLED_OUT = part(lambda ctx: desired.rollout(ctx.plant, image=image(ctx)), facts)

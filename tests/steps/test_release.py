@@ -10,7 +10,7 @@ import pytest
 from plantctl.errors import GateFailed, OperationFailed, PlantctlError, ProbeFailed
 from plantctl.model.facts import Facts
 from plantctl.model.plant import Plant
-from plantctl.steps import promotion, release, traffic
+from plantctl.steps import promotion, release, service, traffic
 from plantctl.steps.context import Context
 from plantctl.steps.promotion import promote, rollback
 from plantctl.steps.release import deploy, listed
@@ -69,7 +69,7 @@ def test_a_second_deploy_writes_nothing(run: Run) -> None:
 
 def test_a_deploy_goes_on_where_a_killed_one_stood(run: Run) -> None:
     ctx = context(run)
-    release.write(ctx, lambda live: release._with_candidate(ctx, live, digest("v1.1.0")))
+    service.write(ctx, lambda live: release._with_candidate(ctx, live, digest("v1.1.0")))
     assert run.writes == ["template,traffic"]
     assert deploy(ctx).tag == "v1-1-0"
     assert run.writes == ["template,traffic", "traffic"]
