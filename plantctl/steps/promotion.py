@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from plantctl.errors import GateFailed, PlantctlError, ProbeFailed
 from plantctl.model.step import Body
 from plantctl.probes.http import Tally
@@ -31,7 +33,7 @@ def promote(ctx: Context, percent: int, *, watch_s: float) -> Released:
     share = traffic.shares(live).get(new, 0)
     changed, words = False, []
     for step in _steps(share, percent) or ([percent] if _unnamed(live, new, percent) else []):
-        changed = write(ctx, lambda now, part=step: _moved(now, new, part)) or changed
+        changed = write(ctx, partial(_moved, new=new, percent=step)) or changed
         words.append(_watched(ctx, live, new, step, watch_s))
     if percent == traffic.WHOLE:
         live = read(ctx)
@@ -54,7 +56,7 @@ def _unnamed(live: Body, new: str, percent: int) -> bool:
     return percent == traffic.WHOLE and traffic.server(live) == new and traffic.pinned(live)
 
 
-def _moved(live: Body, new: str, percent: int) -> Body:
+def _moved(live: Body, *, new: str, percent: int) -> Body:
     """Traffic with this part for the newest, the rest as it was in proportion; and who served before."""
     notes = dict(live.get("annotations") or {})
     notes.pop(LEFT, None)
@@ -110,7 +112,7 @@ def _failed(tally: Tally, errors: list[str]) -> str:
 
 
 def _take_back(ctx: Context, before: Body) -> None:
-    kept = {field: before.get(field) or empty for field, empty in (("annotations", {}), ("traffic", []))}
+    kept: Body = {"annotations": before.get("annotations") or {}, "traffic": before.get("traffic") or []}
     write(ctx, lambda _now: kept)
 
 

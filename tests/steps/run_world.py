@@ -167,7 +167,7 @@ class RunTarget(Target):
         run: Run = self.run  # type: ignore[attr-defined]
 
         def request(method: str, url: str, **_: Any) -> Any:
-            host, _, path = url.removeprefix("https://").partition("/")
+            host, path = url.removeprefix("https://").split("/", 1)
             status, body = run.answered(host, f"/{path}".split("?")[0])
             return SimpleNamespace(status_code=status, content=json.dumps(body).encode())
 

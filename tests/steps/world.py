@@ -109,15 +109,15 @@ class Web:
         if not headers:
             return SimpleNamespace(status_code=403, content=b"Forbidden")
         path = "/" + url.split("/", 3)[3]
-        value = self._answers.get(f"{method} {path}", self._answers.get(path, 404))
+        value: Any = self._answers.get(f"{method} {path}", self._answers.get(path, 404))
         if isinstance(value, dict) and "$series" in value:
             series = value["$series"]
             value = series.pop(0) if len(series) > 1 else series[0]
         if value == 0:
             raise ConnectionError("refused")
-        status, body = (value, {}) if isinstance(value, int) else (value.get("$status", 200), value)
-        sent = {key: part for key, part in body.items() if key != "$status"}
-        return SimpleNamespace(status_code=status, content=json.dumps(sent).encode())
+        answer: Body = {"$status": value} if isinstance(value, int) else value
+        sent = {key: part for key, part in answer.items() if key != "$status"}
+        return SimpleNamespace(status_code=answer.get("$status", 200), content=json.dumps(sent).encode())
 
 
 class FakeGcp(Gcp):
