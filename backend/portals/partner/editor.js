@@ -96,12 +96,12 @@ function differs(one, other) {
 }
 
 function workshop(agent, known) {
-  let base = agent;
+  let { version } = agent; // what was opened stays the measure of what was changed here
   const trouble = h("div", { "aria-live": "polite" });
   const parts = fieldsOf(agent, known);
   const made = form({ parts, submit: "Save changes", send: save });
   const values = () => bodyOf(Object.fromEntries(made.fields.map((each) => [each.name, each.read()])), agent.currency);
-  const changes = () => Object.fromEntries(Object.entries(values()).filter(([key, value]) => key !== "industry" || value).filter(([key, value]) => differs(value, base[key])));
+  const changes = () => Object.fromEntries(Object.entries(values()).filter(([key, value]) => key !== "industry" || value).filter(([key, value]) => differs(value, agent[key])));
 
   async function save() {
     const body = changes();
@@ -110,7 +110,7 @@ function workshop(agent, known) {
       return;
     }
     try {
-      await call("PATCH /partner/agents/{agent_id}", { agent_id: agent.id, body, version: base.version });
+      await call("PATCH /partner/agents/{agent_id}", { agent_id: agent.id, body, version });
     } catch (error) {
       if (error.kind !== "version-mismatch") throw error;
       await clash();
@@ -122,9 +122,9 @@ function workshop(agent, known) {
 
   async function clash() {
     const theirs = await call("GET /partner/agents/{agent_id}", { agent_id: agent.id });
-    const lines = Object.keys(LABELS).filter((key) => differs(theirs[key], base[key])).map((key) => h("li", {}, `${LABELS[key]}: ${told(theirs, key, known)}`));
+    const lines = Object.keys(LABELS).filter((key) => differs(theirs[key], agent[key])).map((key) => h("li", {}, `${LABELS[key]}: ${told(theirs, key, known)}`));
     const keep = button("Keep mine", () => {
-      base = theirs;
+      ({ version } = theirs);
       fill(trouble);
       made.node.requestSubmit();
     }, "compact primary");
@@ -135,7 +135,7 @@ function workshop(agent, known) {
     heading.focus();
   }
 
-  const versioned = (now) => (base = { ...base, version: now.version, availability: now.availability });
+  const versioned = (now) => ({ version } = now);
   return { node: h("div", { class: "stack" }, trouble, h("div", { class: "card" }, made.node)), dirty: () => Object.keys(changes()).length > 0, versioned };
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 import requests
+from starlette.types import Message
 
+from backend.main import create_app
 from backend.portal_files import FOLDERS, HEADERS, PORTALS
 from backend.settings import Settings
-from tests.backend.api.conftest import SIGNING_KEY, Api, served
 from tests.backend.portals.conftest import Stage
+from tests.backend.postgres import certificates
 
 OPENAPI = json.loads((PORTALS.parent / "openapi.json").read_text())
 MAX_LINES = 400
@@ -224,11 +227,32 @@ def test_the_addresses_of_the_portals(stage: Stage) -> None:
     assert not any(path.startswith(("/customer", "/partner", "/shared")) for path in OPENAPI["paths"])
 
 
-def test_production_serves_no_portal(api: Api) -> None:
+def status(environment: str, path: str, ca: str) -> int:
+    """What the application of an environment answers at a path; its stores are never asked."""
+    values = {"db_host": "127.0.0.1", "database_password": "9c41d2e7a0b35f68", "db_ca": ca}
+    application = create_app(Settings.model_validate(values | {"environment": environment}))
+    answers: list[Message] = []
+
+    async def receive() -> Message:
+        return await asyncio.Future[Message]()  # nothing more comes
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+    }
+    scope |= {"headers": [], "http_version": "1.1", "scheme": "https", "root_path": "", "state": {}}
+    asyncio.run(application(scope, receive, send))
+    return int(answers[0]["status"])
+
+
+@pytest.mark.parametrize(("path", "elsewhere"), [("/customer/", 200), ("/shared/api.js", 200), ("/partner", 307)])
+def test_production_serves_no_portal(tmp_path: Path, path: str, elsewhere: int) -> None:
     """There the bucket does, on the same origin."""
-    values = {"db_host": "127.0.0.1", "database_password": "9c41d2e7a0b35f68", "db_ca": api.server.ca}
-    settings = Settings.model_validate(values | {"environment": "production", "jwt_secret_key": SIGNING_KEY})
-    with served(settings) as address:
-        assert requests.get(f"{address}/health", timeout=20).status_code == 200
-        for path in ("/customer/", "/partner/", "/shared/api.js", "/"):
-            assert requests.get(address + path, timeout=20).status_code == 404
+    ca = certificates(tmp_path)
+    assert (status("staging", path, ca), status("production", path, ca)) == (elsewhere, 404)

@@ -192,8 +192,8 @@ def test_a_key_is_shown_once_works_and_is_revoked(stage: Stage, enter: Enter) ->
     stage.album(browser, "partner-key")
     secret = str(browser.driver.execute_script("return document.querySelector('dialog input').value"))
     assert re.fullmatch(r"plk_[a-z0-9]{8}_[\w-]{32}", secret)
-    with_key = {"headers": {"X-API-Key": secret}}
-    assert stage.api.call("GET", "/partner/hires", **with_key).status_code == 200
+    with_key = {"X-API-Key": secret}
+    assert stage.api.call("GET", "/partner/hires", headers=with_key).status_code == 200
     browser.press("I have kept it")
     browser.see("Nightly")
     stage.album(browser, "partner-keys")
@@ -202,7 +202,7 @@ def test_a_key_is_shown_once_works_and_is_revoked(stage: Stage, enter: Enter) ->
     browser.press("Revoke")
     browser.press("Revoke")
     browser.see("Revoked")
-    assert stage.api.call("GET", "/partner/hires", **with_key).status_code == 401
+    assert stage.api.call("GET", "/partner/hires", headers=with_key).status_code == 401
 
 
 def test_the_operators_desk(stage: Stage, enter: Enter) -> None:
