@@ -31,7 +31,7 @@ class Labelled(RestResource):
         """The one that carries the label, or None; StepConflict when several do."""
         method, params = self._row.get
         found = [one for one in self._cloud.list(method, self._key, **params) if self._is_it(one)]
-        if len(found) > 99:
+        if len(found) > 1:
             names = ", ".join(str(one["name"]) for one in found)
             hint = "find out which one is used, and delete the others in the console"
             raise StepConflict(f"several carry the label plantctl-item={self._mark}: {names}", hint=hint)
