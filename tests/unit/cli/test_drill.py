@@ -8,12 +8,15 @@ from plantctl.cli.drill import told
 from plantctl.steps.failover import Drill
 from tests.unit.cli.conftest import Type
 
-MOVED = {"execution": "x1", "before": "us-central1-a", "after": "us-central1-b"}
+
+def drilled(*, gap_s: float | None, lost: int | None, note: tuple[str, ...] = ()) -> Drill:
+    """A drill that moved the primary from a to b, while 912 writes were acknowledged."""
+    zones = ("us-central1-a", "us-central1-b")
+    return Drill(execution="x1", gap_s=gap_s, lost=lost, acknowledged=912, before=zones[0], after=zones[1], note=note)
 
 
 def test_a_drill_is_told_in_one_line() -> None:
-    drill = Drill(gap_s=1.254, lost=2, acknowledged=912, **MOVED)
-    assert told(drill) == (
+    assert told(drilled(gap_s=1.254, lost=2)) == (
         "gap 1.25 s without an acknowledged write, 2 of 912 acknowledged writes lost; primary moved from "
         "us-central1-a to us-central1-b"
     )
@@ -21,8 +24,7 @@ def test_a_drill_is_told_in_one_line() -> None:
 
 def test_lines_that_did_not_come_make_a_note() -> None:
     note = ("execution x1 succeeded; its lines were not in Cloud Logging yet",)
-    drill = Drill(gap_s=None, lost=None, acknowledged=None, note=note, **MOVED)
-    assert told(drill) == note[0]
+    assert told(drilled(gap_s=None, lost=None, note=note)) == note[0]
 
 
 @pytest.mark.parametrize(
