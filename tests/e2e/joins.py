@@ -55,7 +55,7 @@ VOLATILE = re.compile(
     r"^(etag|.*[eE]tag|id|uid|uniqueId|oauth2ClientId|.*[fF]ingerprint|.*Time|.*Timestamp|generation|metageneration"
     r"|projectNumber|generateEtag|sha1Fingerprint|cert|.*Digest.*|payload|data|verifier|password.*|.*[kK]ey"
     r"|dnsName|pscServiceAttachmentLink|latestCreatedExecution|executionCount|observedGeneration|intent"
-    r"|timing|startTime|results|selfLinkWithId|currentDiskSize|.*[iI]d|numericId|requestId|mediaLink|timeCreated"
+    r"|timing|effective|startTime|results|selfLinkWithId|currentDiskSize|.*[iI]d|numericId|requestId|mediaLink|timeCreated"
     r"|updated|timeStorageClassUpdated|md5Hash|crc32c|secondaryGceZone|gceZone|port|user_id|settingsVersion)$"
 )
 UNCOUNTED = ("logging/", "compute-request/", "iam-created/", "sqladmin-clock/", "project-number/")

@@ -10,13 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
 
@@ -81,6 +82,7 @@ class Operator:
         self.home = folder / "home"
         self.speed = "max"
         self.variables: dict[str, str] = {}
+        self._said: dict[int, tuple[IO[str], IO[str]]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         backend = f'[backend]\nsource = "{source}"\n' if source else ""
         (folder / "plant.toml").write_text(f"{toml}\n{backend}", encoding="utf-8")
@@ -93,23 +95,26 @@ class Operator:
     @property
     def environ(self) -> dict[str, str]:
         """The environment of the commands: no credentials, no settings but ours."""
-        kept = {"PLANTCTL_POSTGRES"}
+        kept = {"PLANTCTL_POSTGRES", "PLANTCTL_REDIS"}
         out = ("PLANTCTL_", "GOOGLE_", "CLOUDSDK_", "PYTEST_")
         env = {key: value for key, value in os.environ.items() if not key.startswith(out) or key in kept}
         env |= {"PLANTCTL_HOME": str(self.home), "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
         return env | self.variables
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """A command that runs beside the test."""
-        return subprocess.Popen(
+        """A command that runs beside the test. It writes into files: nobody need read for it to go on."""
+        out, err = (tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2))  # noqa: SIM115 - `end` closes
+        process = subprocess.Popen(
             [sys.executable, "-m", "plantctl", *words],
             cwd=self.folder,
             env=self.environ,
             text=True,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
         )
+        self._said[process.pid] = (out, err)
+        return process
 
     def do(self, *words: str, limit_s: float = LIMIT_S) -> Done:
         """A command, to its end."""
@@ -119,12 +124,21 @@ class Operator:
     def end(self, process: subprocess.Popen[str], *, begun: float = 0.0, limit_s: float = LIMIT_S) -> Done:
         """Wait for a command that was started."""
         try:
-            out, err = process.communicate(timeout=limit_s)
+            process.wait(limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, err = process.communicate()
+            process.wait()
+            out, err = self._output(process)
             raise AssertionError(f"no end within {limit_s} s: {process.args!r}\n{out[-2000:]}\n{err[-2000:]}") from None
-        return Done(process.returncode, out, err, time.monotonic() - begun)
+        return Done(process.returncode, *self._output(process), time.monotonic() - begun)
+
+    def _output(self, process: subprocess.Popen[str]) -> tuple[str, str]:
+        texts = []
+        for file in self._said.pop(process.pid):
+            with file:
+                file.seek(0)
+                texts.append(file.read())
+        return texts[0], texts[1]
 
     def run(self, *words: str, limit_s: float = LIMIT_S) -> Done:
         """`phase run ... --format json`."""
@@ -149,6 +163,8 @@ class Operator:
     def leave(self) -> None:
         """Stop everything and remove the folder."""
         self.do("sandbox", "down", "--purge")
+        for file in [file for files in self._said.values() for file in files]:  # of commands that were killed
+            file.close()
         self.api.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -47,7 +47,7 @@ def kill_at(operator: Operator, process: Any, number: int) -> tuple[int, list[st
             process.kill()
             count = operator.mark()
             moment = datetime.now(UTC).isoformat()
-            process.communicate()
+            process.wait()
             under_way = [
                 op["method_id"]
                 for op in operator.operations()
