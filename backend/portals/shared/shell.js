@@ -72,6 +72,10 @@ function guard({ needs }) {
 
 /** The page that asks to sign in; the address stays, so that signing in leads on to it. */
 export async function signInPage() {
+  if (session.me) {
+    const text = h("p", {}, `You are signed in as ${session.me.display_name}.`);
+    return { title: "Sign in", body: [h("h1", {}, "Sign in"), text, h("div", {}, linkButton("#/", "Go to the first page", "primary"))] };
+  }
   const done = () => (here().path === "/sign-in" ? go("#/") : undefined);
   const made = signInForm(done);
   const join = portal.joins && h("p", {}, "New here? ", h("a", { href: portal.joins }, "Register your business"), ".");

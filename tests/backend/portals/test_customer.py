@@ -21,6 +21,11 @@ def cards(browser: Browser) -> list[str]:
     return [each.text for each in browser.driver.find_elements("css selector", ".agent-card h2")]
 
 
+def spoken(browser: Browser) -> str:
+    """What screen readers were told last."""
+    return str(browser.driver.execute_script("return document.getElementById('live').textContent"))
+
+
 def network_errors(browser: Browser, *statuses: int) -> None:
     """Takes what the browser itself notes of refused requests out of the console; nothing else may be there."""
     found = browser.complaints()
@@ -131,13 +136,36 @@ def test_filters_live_in_the_address(stage: Stage, enter: Enter) -> None:
     visitor.press("Load more")
     visitor.until(lambda: len(cards(visitor)) == 24, "the second page")
     assert len(set(cards(visitor))) == 24
+    assert spoken(visitor) == "12 more, 24 in all"
     visitor.press(cards(visitor)[20])
     visitor.see("At a glance")
     visitor.driver.back()
     visitor.until(lambda: len(cards(visitor)) == 24, "the list as it was left")
     visitor.fill("Search agents", "zzzzzz")
     visitor.see("No agent fits this")
+    assert spoken(visitor) == "No agents found"
     stage.album(visitor, "customer-nothing-found")
+    visitor.shape(360)
+    visitor.open("/customer/")  # on a phone the filters are folded away
+    visitor.until(lambda: cards(visitor), "agents")
+    assert not visitor.driver.execute_script("return document.querySelector('details').open")
+
+
+def test_two_tabs_renew_one_session(stage: Stage, enter: Enter) -> None:
+    """Each refresh token works once: a tab that sent one again would end the session for both."""
+    browser = enter("customer", stage.person("customer"))
+    browser.driver.switch_to.new_window("tab")
+    browser.open("/customer/#/hires")
+    browser.see("Sign out")
+    tabs = browser.driver.window_handles
+    for _ in range(3):
+        for tab in tabs:
+            browser.driver.switch_to.window(tab)
+            browser.driver.execute_script("setTimeout(() => location.reload())")
+        for tab in tabs:
+            browser.driver.switch_to.window(tab)
+            browser.settle()
+            browser.see("Sign out")
 
 
 def test_keeping_pausing_and_cancelling(stage: Stage, enter: Enter) -> None:
