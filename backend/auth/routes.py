@@ -101,7 +101,7 @@ async def sign_out(response: Response, held: Held, cookie: Refresh = None) -> No
 
 async def _guard(request: Request, held: Resources, who: str, limit: int) -> None:
     endpoint = f"{request.method}:{request.url.path}"
-    decision = await held.limiter.check(who, endpoint, limit, strict=True)
+    decision = await held.limiter.check(f"try:{who}", endpoint, limit, strict=True)  # beside the caller's own quota
     if not decision.allowed:
         current().headers.update(decision.headers())
         raise too_many(decision.wait_s)

@@ -45,6 +45,20 @@ class Server:
     popen: dict[str, Any] = field(default_factory=dict)
     major: int = 0
     databases: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data")]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self.popen)
+        _await(self, self.process)
+
+    def crash(self) -> None:
+        """Ends it at once, without a checkpoint: the next start recovers from the log of what was committed."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Runs SQL as the superuser and gives psql's unaligned output."""
@@ -94,17 +108,13 @@ def cluster(kind: str, folder: Path, **options: str) -> Iterator[Server]:
     data = folder / "data"
     server.run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
     _configure(server, data, options)
-    with (folder / "log").open("wb") as log:
-        command = [str(binaries / "postgres"), "-D", str(data)]
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **popen)
-        try:
-            _await(server, process)
-            server.major = int(server.sql("SHOW server_version_num")) // 10000
-            server.sql(ROLES.format(**PASSWORDS))
-            yield server
-        finally:
-            process.send_signal(signal.SIGQUIT)  # the data are thrown away: no checkpoint
-            process.wait(20)
+    try:
+        server.start()
+        server.major = int(server.sql("SHOW server_version_num")) // 10000
+        server.sql(ROLES.format(**PASSWORDS))
+        yield server
+    finally:
+        server.crash()  # the data are thrown away
 
 
 def _configure(server: Server, data: Path, given: dict[str, str]) -> None:

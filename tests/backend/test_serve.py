@@ -40,22 +40,31 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(environment: dict[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Runs `serve` until the block ends; gives its address."""
+def serving(environment: dict[str, str], output: int = subprocess.PIPE) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Runs `serve` until the block ends; gives its address. A pipe that nobody reads stops it after some 100 lines."""
     port = free_port()
     variables = os.environ | SERVING | {"REDIS_CA": environment["DB_CA"]} | environment
     variables |= {"PORT": str(port), "K_REVISION": "plant-backend-00007-abc"}
     command = [sys.executable, "-m", "backend", "serve"]
-    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=variables, stdout=output, stderr=output, text=True) as process:
         try:
             _await(f"http://127.0.0.1:{port}", process)
             yield f"http://127.0.0.1:{port}", process
         finally:
-            process.kill()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Asks it to end, since its workers would outlive a parent that is killed."""
+    process.terminate()
+    try:
+        process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _await(address: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         try:
             get(f"{address}/health")

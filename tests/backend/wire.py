@@ -11,6 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer; status 0 when the connection broke before there was one. `at` and `done` are monotonic seconds."""
@@ -30,7 +33,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[Connection] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,7 +52,7 @@ class Client:
         started = time.monotonic()
         connection = None
         try:
-            connection = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self.port)
+            connection = self._reused() or await asyncio.open_connection("127.0.0.1", self.port)
             reader, writer = connection
             writer.write(head.encode("latin-1") + b"\r\n" + payload)
             status, found, content = await asyncio.wait_for(_read(reader), 30)
@@ -62,6 +65,15 @@ class Client:
         else:
             self._idle.append(connection)
         return Answer(status, found, content, started, time.monotonic())
+
+    def _reused(self) -> Connection | None:
+        """The connection used last, unless the server has closed it for being idle."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:

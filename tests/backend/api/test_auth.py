@@ -13,6 +13,7 @@ import jwt
 import pytest
 import requests
 
+from backend.errors import Problem
 from backend.secret_values import SigningKey, signing_keys
 from backend.security.tokens import Tokens
 from tests.backend.api.conftest import SIGNING_KEY, Api
@@ -145,6 +146,10 @@ def sign(body: dict[str, Any], key: str | bytes = KEY.value, name: str = "HS256"
     return jwt.encode(body, key, name, headers={"kid": kid} if kid else {})
 
 
+def sign_with(header: dict[str, Any], body: dict[str, Any], key: str) -> str:
+    return jwt.encode(body, key, "HS256", headers=header)
+
+
 def raw(header: dict[str, Any], body: dict[str, Any], signature: str = "") -> str:
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, body)]
     return ".".join([*parts, signature])
@@ -180,6 +185,9 @@ def forged(api: Api) -> dict[str, str]:
         "body changed": ".".join([head, raw({}, claims(api, kind="operator")).split(".")[1], signature]),
         "signature cut": good[:-4],
         "two parts": f"{head}.{body}",
+        "brings its key": sign_with({"kid": KEY.kid, "jwk": {"kty": "oct", "k": "b3RoZXI"}}, claims(api), other),
+        "names its key's place": sign_with({"kid": KEY.kid, "jku": "https://example.com/k"}, claims(api), other),
+        "a session's secret": f"{'s' * 32}.{'x' * 43}",
         "noise": "not-a-token",
         "long": "a" * 5000,
     }
@@ -202,6 +210,8 @@ def test_an_older_key_still_verifies() -> None:
     token = Tokens([old]).issue(account, "s", 3, "customer", "member")
     assert Tokens([new, old]).verify(token).account_id == account
     assert jwt.get_unverified_header(Tokens([new, old]).issue(account, "s", 3, "customer", "member"))["kid"] == "new"
+    with pytest.raises(Problem):  # once the old line has left the secret
+        Tokens([new]).verify(token)
 
 
 def test_a_locked_account_is_out(api: Api) -> None:

@@ -41,7 +41,7 @@ def addresses(api: Api) -> Iterator[list[int]]:
         "API_KEYS": json.dumps([{"id": "four", "key": SERVICE_KEY, "scopes": ["read"], "limit": LIMIT}]),
     }
     with ExitStack() as stack:
-        started = [stack.enter_context(serving(variables)) for _ in range(PROCESSES)]
+        started = [stack.enter_context(serving(variables, subprocess.DEVNULL)) for _ in range(PROCESSES)]
         yield [int(address.rpartition(":")[2]) for address, _ in started]
 
 

@@ -7,8 +7,10 @@ import uuid
 from typing import Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from backend.main import create_app
+from backend.security.callers import PARTNER_SCOPES
 from backend.settings import Settings
 from tests.backend.api.conftest import Api
 
@@ -45,10 +47,32 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
+PAGES = {"/", "/customer", "/partner", "/openapi.json"}
+PAGES |= {"/customer/{path}", "/partner/{path}", "/shared/{path}"}
+"""What is served to everybody and is no operation: the portals' files, and the document itself."""
+
+# Which single scope of a partner's API key opens what; anything else under /partner is for accounts.
+SCOPES = {
+    "list_listings": "agents:read",
+    "read_listing": "agents:read",
+    "read_metrics": "agents:read",
+    "create_listing": "agents:write",
+    "update_listing": "agents:write",
+    "submit_listing": "agents:write",
+    "set_availability": "agents:write",
+    "list_partner_hires": "hires:read",
+    "create_deliverable": "deliverables:write",
+}
+
+
+def application() -> Any:
+    environment = {"environment": "test", "db_host": "127.0.0.1", "database_password": "x", "db_sslmode": "disable"}
+    return create_app(Settings.model_validate(environment))
+
+
 def operations() -> list[tuple[str, str, str]]:
     """Method, path and operation id of everything that the application serves below the prefix."""
-    environment = {"environment": "test", "db_host": "127.0.0.1", "database_password": "x", "db_sslmode": "disable"}
-    paths = create_app(Settings.model_validate(environment)).openapi()["paths"]
+    paths = application().openapi()["paths"]
     return [
         (method.upper(), path, operation["operationId"])
         for path, methods in paths.items()
@@ -128,7 +152,65 @@ def test_nothing_was_changed(api: Api, things: dict[str, str]) -> None:
     assert api.sql("SELECT count(*) FROM plant.industry WHERE slug = 'refused'") == "0"
 
 
+GUARDED_PARTNERS = [row for row in GUARDED if owner(row[1], row[2]) == "partner"]
+
+
+@pytest.fixture(scope="module")
+def keys(api: Api) -> dict[str, dict[str, str]]:
+    """A key of another partner's for each scope, as headers."""
+    made = {
+        scope: api.call("POST", "/partner/api-keys", "pete", json={"name": "x", "scopes": [scope]}).json()["key"]
+        for scope in PARTNER_SCOPES
+    }
+    return {scope: {"X-API-Key": key} for scope, key in made.items()}
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), GUARDED, ids=[row[2] for row in GUARDED])
+def test_an_api_key_opens_what_its_scope_names(
+    api: Api, things: dict[str, str], keys: dict[str, dict[str, str]], method: str, path: str, operation: str
+) -> None:
+    filled = re.sub(r"{(\w+)}", lambda match: things[match[1]], path)
+    for scope, key in keys.items():
+        headers = key | {"If-Match": '"v1"', "Idempotency-Key": uuid.uuid4().hex}
+        body = BODIES.get(operation)
+        if SCOPES.get(operation) == scope:
+            body = {} if body else None  # a body that makes nothing, for what lets the key in
+            assert api.call(method, filled, json=body, headers=headers).status_code in (200, 404, 422)
+        else:
+            assert api.call(method, filled, json=body, headers=headers).status_code == 403, scope
+
+
+LISTS = [row for row in GUARDED if row[0] == "GET" and "{" not in row[1] and owner(row[1], row[2]) != "service"]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), LISTS, ids=[row[2] for row in LISTS])
+def test_lists_hold_nothing_of_another_tenant(
+    api: Api, things: dict[str, str], method: str, path: str, operation: str
+) -> None:
+    who = {"customer": "bob", "partner": "pete", "account": "bob"}.get(owner(path, operation))
+    if who is not None:
+        answer = api.call(method, path, who)
+        assert answer.status_code == 200
+        others = {things["agent_id"], things["hire_id"], things["deliverable_id"], things["key_id"]}
+        others |= {api.people["ann"]["account"], api.people["pia"]["account"]}
+        assert not [name for name in others if name in answer.text]
+
+
+def test_every_route_is_an_operation_of_the_document_or_a_page() -> None:
+    """So that no endpoint is left out above by being left out of the document."""
+    known = {(method, path) for method, path, _ in operations()}
+    routes = {
+        (method, getattr(context, "path_format", None) or context.path)
+        for context in iter_route_contexts(application().routes)
+        for method in (getattr(context, "methods", None) or ["GET"])
+    }
+    hidden = {path for method, path in routes - known} - PAGES
+    assert hidden == {"/docs", "/docs/oauth2-redirect"}
+    assert known <= routes
+
+
 def test_the_table_is_whole() -> None:
+    assert set(SCOPES) <= {row[2] for row in GUARDED_PARTNERS}
     assert len(GUARDED) >= 33
     assert len(TENANTS) >= 13
     assert {row[2] for row in operations()} >= OPEN | ANY_ACCOUNT
