@@ -143,7 +143,11 @@ def verify_build(ctx: Context) -> Evidence:
 def _docker_image(ctx: Context, digest: str) -> Body:
     found = stored(ctx, digest)
     if found is None:
-        raise ProbeFailed(f"the registry does not have {digest}")
+        raise ProbeFailed(
+            f"the registry does not have {digest}",
+            hint="raise backend.version in plant.toml: what was built once is not built again under the same tag",
+            reference="image-missing",
+        )
     return found
 
 

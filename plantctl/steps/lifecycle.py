@@ -8,8 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plantctl.errors import ProbeFailed
-from plantctl.gcp import operations
-from plantctl.gcp.resource import is_operation, laid_over
+from plantctl.gcp.resource import at, laid_over
 from plantctl.model.step import Body, Evidence
 from plantctl.probes.http import Tally
 from plantctl.steps import health, service, traffic
@@ -24,16 +23,17 @@ def verify_lifecycle(ctx: Context) -> Evidence:
     The write is journalled as a probe: the new revision is the old one in everything but its annotation.
     """
     live, old = health.serving(ctx)
-    if traffic.pinned(live):
+    if service.undecided(ctx, live, image=True):
         raise ProbeFailed(
-            f"traffic is pinned to {old}: a new revision would not take over", hint="plantctl release promote"
+            f"traffic is pinned to {old}, and a release is under way: a new revision would come between",
+            hint="plantctl release promote",
         )
     asks = health.caller(ctx)
     since = ctx.clock.now()
     with asks.steady() as steady:
         if not steady.answered(old, health.ENOUGH // 4, within_s=health.SETTLE_S):
             raise _silent(old)
-        new = _renew(ctx, live, old)
+        new = _renew(ctx, old)
         tally = steady.ended(new, health.ENOUGH, within_s=health.SETTLE_S)
     if tally is None:
         raise _silent(new)
@@ -60,15 +60,11 @@ def require_none_failed(tally: Tally, when: str) -> None:
         )
 
 
-def _renew(ctx: Context, live: Body, old: str) -> str:
+def _renew(ctx: Context, old: str) -> str:
     """A revision made after `old`; its name once it has the traffic."""
-    wanted: Body = {"template": {"annotations": {service.AFTER: old}}}
-    sent = laid_over(live, wanted, FIELDS, unsent=service.MADE_BY_SERVER)
-    sent["etag"] = live["etag"]
-    method = f"{service.SERVICES}.patch"
-    answer = ctx.gcp.call(method, sent, purpose="probe", updateMask="template", name=str(live["name"]))
-    if is_operation(answer):
-        operations.wait(ctx.gcp, method, answer, deadline_s=600)
+    service.write(ctx, lambda live: _after(ctx, live, old), purpose="probe")
+    if traffic.pinned(service.read(ctx)):
+        service.write(ctx, service.following, purpose="probe")
     begun = ctx.clock.monotonic()
     while True:
         new = health.serving(ctx)[1]
@@ -79,6 +75,19 @@ def _renew(ctx: Context, live: Body, old: str) -> str:
                 f"{old} still has the traffic after a new revision was made", hint="plantctl release list"
             )
         ctx.clock.sleep(ctx.gcp.target.poll_s[0])
+
+
+def _after(ctx: Context, live: Body, old: str) -> Body | None:
+    """What serves, made anew; nothing once that was done (a lost race is looked at anew)."""
+    if traffic.latest_created(live) != old and _noted(live) == old:
+        return None
+    wanted: Body = {"template": {"annotations": {service.AFTER: old}}}
+    base = service.Service(ctx).live() or live
+    return laid_over(base, wanted, FIELDS, unsent=service.MADE_BY_SERVER)
+
+
+def _noted(live: Body) -> str:
+    return str(at(live, f"template.annotations.{service.AFTER}") or "")
 
 
 def _drained(ctx: Context, old: str, since: datetime) -> str:

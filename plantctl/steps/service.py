@@ -105,7 +105,7 @@ class Service(RestResource):
         with self._told():
             super().update(live, body, fields)
         if templated and traffic.pinned(live):
-            write(self._ctx, _following)
+            write(self._ctx, following)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -115,7 +115,8 @@ class Service(RestResource):
             raise told(self._ctx, failure) from None
 
 
-def _following(live: Body) -> Body:
+def following(live: Body) -> Body:
+    """All traffic to the newest revision from now on; a rollback is over with that."""
     notes = {key: value for key, value in (live.get("annotations") or {}).items() if key != LEFT}
     return {"annotations": notes, "traffic": traffic.to_latest()}
 
@@ -132,7 +133,7 @@ def read(ctx: Context) -> Body:
     return found
 
 
-def write(ctx: Context, change: Write) -> bool:
+def write(ctx: Context, change: Write, *, purpose: str = "apply") -> bool:
     """Change the service and wait; False when there was nothing to do. A lost race is looked at anew."""
     method = f"{SERVICES}.patch"
     for attempt in range(1, ATTEMPTS + 1):
@@ -142,7 +143,7 @@ def write(ctx: Context, change: Write) -> bool:
             return False
         body = {**fields, "etag": live["etag"]}
         try:
-            answer = ctx.gcp.call(method, body, name=str(live["name"]), updateMask=",".join(fields))
+            answer = ctx.gcp.call(method, body, purpose=purpose, name=str(live["name"]), updateMask=",".join(fields))
             if is_operation(answer):
                 operations.wait(ctx.gcp, method, answer, deadline_s=900)
         except ApiFailure as failure:
@@ -274,7 +275,7 @@ def facts(ctx: Context, live: Body) -> dict[str, str]:
 
 
 def check_part(item: str, resource: Resource) -> Callable[[Context], Finding]:
-    """A look at one part. What a release left undecided is a person's to decide: see `_undecided`."""
+    """A look at one part. What a release left undecided is a person's to decide: see `undecided`."""
 
     def check(ctx: Context) -> Finding:
         found = look(ctx, item, resource)
@@ -282,7 +283,7 @@ def check_part(item: str, resource: Resource) -> Callable[[Context], Finding]:
         if found.verdict is not Verdict.DRIFTED or not templated:
             return found
         live = read(ctx)
-        if not _undecided(ctx, live, image=any(change.field.endswith(".image") for change in found.changes)):
+        if not undecided(ctx, live, image=any(change.field.endswith(".image") for change in found.changes)):
             return found
         reason = f"a release is under way: traffic is pinned ({traffic.words(live)})"
         hint = (
@@ -293,7 +294,7 @@ def check_part(item: str, resource: Resource) -> Callable[[Context], Finding]:
     return check
 
 
-def _undecided(ctx: Context, live: Body, *, image: bool) -> bool:
+def undecided(ctx: Context, live: Body, *, image: bool) -> bool:
     """True while traffic is split, and while it is pinned to another image than desired by a rollback or beside a
     candidate that is ready. A candidate that failed leaves nothing to decide."""
     if not traffic.pinned(live):

@@ -237,8 +237,8 @@ def test_an_image_that_is_gone_is_told(served: Operator) -> None:
     served.faults({"match": f"{registry}.packages.tags.get", **gone}, {"match": f"{registry}.dockerImages.get", **gone})
     done = served.run("backend")
     assert done.code == 1
-    assert "is gone from the registry" in failed(done, "backend.image.push")
-    assert "raise backend.version" in failed(done, "backend.image.push")
+    assert "is gone from the registry" in done.out or "the registry does not have" in done.out
+    assert "raise backend.version" in done.out
     assert served.unfired() == []
     served.faults()
     assert version_of(served) == before
@@ -299,12 +299,21 @@ def test_a_database_password_changed_behind_our_back_is_told_and_set_again(serve
     another(served, "1.1.0")
     served.sql("PUT", "/users?name=plant_app", {"name": "plant_app", "password": "somebody-elses-password"})
     ended(served, served.call("PATCH", f"{SERVICE}?updateMask=template", renewed(served)), "run/v2")
-    done = served.do("phase", "verify", "--only", "backend.health.database", "--format", "json")
-    assert done.code == 1
-    assert "database (" in failed(done, "backend.health.database")
+    assert ailing(served)["database"]["reason"] == "auth-failed"
+    plan = served.do("phase", "plan", "database")
+    assert "user plant_app password" in plan.out
     done = served.run(*PHASES)
     assert done.code == 0, done.failures
     assert "database.instance.users" in done.items("changed")
+
+
+def ailing(served: Operator) -> Any:
+    """What `/health/ready` says once it is not well; connections that stood may last a moment."""
+    deadline = time.monotonic() + 60
+    while (answer := get(served, "/health/ready?strict=1")).status_code == 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.2)
+    return answer.json()["checks"]
 
 
 def renewed(served: Operator) -> dict[str, Any]:
@@ -318,9 +327,9 @@ def test_a_rotated_redis_password_is_told_and_deployed(served: Operator) -> None
     another(served, "1.1.0")
     for on in (False, True):
         ended(served, served.call("PATCH", f"{REDIS}?updateMask=authEnabled", {"authEnabled": on}), "redis/v1")
-    done = served.do("phase", "verify", "--only", "backend.health.redis", "--format", "json")
-    assert done.code == 1
-    assert "redis (" in failed(done, "backend.health.redis")
+    assert ailing(served)["redis"]["ok"] is False
+    plan = served.do("phase", "plan", "cache")
+    assert "REDIS_PASSWORD is not what plant-redis asks for" in plan.out
     done = served.run(*PHASES)
     assert done.code == 0, done.failures
     assert {"cache.instance.secrets", "backend.service.secrets"} <= done.items("changed")
