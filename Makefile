@@ -9,11 +9,11 @@ STAMP := $(VENV)/.set-up-$(shell cat requirements.lock pyproject.toml | cksum | 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help venv test rehearse acceptance lint types docs build lock clean
+.PHONY: help venv test rehearse acceptance bench lint types docs build lock clean
 
 help:
 	@echo "make rehearse    the deployment checklist against the local sandbox"
-	@echo "make test        lint, types and tests (make acceptance: the long campaigns)"
+	@echo "make test        lint, types and tests (make acceptance: the long campaigns; make bench: the load)"
 	@echo "make venv        only the set-up: then $(BIN)/plantctl --help"
 	@echo "make lint | types | docs | build | lock | clean"
 
@@ -35,7 +35,7 @@ test: venv
 rehearse: venv
 	@$(BIN)/nox --session rehearsal
 
-acceptance lint types docs build: venv
+acceptance bench lint types docs build: venv
 	@$(BIN)/nox --session $@
 
 # From what is installed: after `pip install --upgrade ...` in .venv, and a green `make test`.

@@ -52,6 +52,12 @@ def rehearsal(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Requests a second and P95 of the backend beside a bare route and a bare query; it wants a quiet machine."""
+    module(session, "tests.load.bench", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Write the reference pages; what the documentation says exists: commands, links, error references, checklist."""
     module(session, "tests.reference")
