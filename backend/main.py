@@ -84,7 +84,7 @@ def serve(settings: Settings) -> None:
         "access_log": False,
         "proxy_headers": True,
         "timeout_graceful_shutdown": _GRACE_S,
-        "limit_concurrency": 200,
+        "limit_concurrency": 1000,  # connections, whose refusal is no problem document; `Edge` limits requests
         "server_header": False,
         "date_header": True,
     }

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend import logs, tracing
 from backend.context import REQUEST, RequestContext, parent_of, request_id, trace_fields
-from backend.errors import Problem, problem_of, respond
+from backend.errors import Problem, problem_of, respond, unavailable
 from backend.failures import message_of, reason_of
 from backend.trace_export import Traces
 
@@ -28,6 +28,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 MAX_BODY = 256 * 1024
+MAX_UNDER_WAY = 200  # a process; Cloud Run sends 100 at most to an instance, unless answers are late
 _RAW_HEADERS = [
     (name.lower().encode(), value.encode())
     for name, value in (SECURITY_HEADERS | {"Cache-Control": "private, no-store"}).items()
@@ -40,6 +41,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, project: str, hops: int, traces: Traces) -> None:
         self.app, self.project, self.hops, self.traces = app, project, hops, traces
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; other scopes pass through."""
@@ -51,9 +53,11 @@ class Edge:
         tokens = REQUEST.set(context), tracing.OPEN.set(span)
         answer = _Answer(send, context)
         started = time.perf_counter()
+        self._under_way += 1
         try:
             await self._serve(scope, _limited(headers.get("content-length", ""), receive), answer)
         finally:
+            self._under_way -= 1
             _access(scope, context, answer, time.perf_counter() - started)
             REQUEST.reset(tokens[0])
             tracing.OPEN.reset(tokens[1])
@@ -76,6 +80,8 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
+            if self._under_way > MAX_UNDER_WAY and scope["path"] not in _QUIET:
+                raise unavailable("overloaded")
             await self.app(scope, receive, answer)
         except Exception as error:
             problem = problem_of(error)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

@@ -79,7 +79,7 @@ def together(redis: RedisServer, **options: Any) -> list[tuple[float, bool]]:
     """The attempts of four processes that began together, in the order of their times."""
     text = json.dumps(options | {"port": redis.port, "password": PASSWORD})
     command = [sys.executable, "-m", "tests.backend.api.limiter_process", text]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     found: list[tuple[float, bool]] = []
     with ExitStack() as stack:
         started = [stack.enter_context(subprocess.Popen(command, text=True, **pipes)) for _ in range(PROCESSES)]
