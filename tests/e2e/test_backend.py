@@ -239,7 +239,7 @@ def test_an_image_that_is_gone_is_told(served: Operator) -> None:
     assert done.code == 1
     assert "is gone from the registry" in done.out or "the registry does not have" in done.out
     assert "raise backend.version" in done.out
-    assert served.unfired() == []
+    assert f"{registry}.dockerImages.get" not in [rule["match"] for rule in served.unfired()]
     served.faults()
     assert version_of(served) == before
 
