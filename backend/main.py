@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from backend import errors, health, portal_files
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
-    app.include_router(_api(), prefix=PREFIX, responses=errors.RESPONSES)
+    _include_api(app)
     app.include_router(health.router, responses={"4XX": errors.RESPONSES["4XX"]})
     errors.install(app)
     if not settings.is_production:
@@ -57,18 +57,20 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _api() -> APIRouter:
-    """Everything below the prefix; each request of it counts against its caller's limit."""
-    api = APIRouter(dependencies=[Depends(limit)])
-    # Routes are tried in turn: the busiest come first.
+def _include_api(app: FastAPI) -> None:
+    """Everything below the prefix; each request of it counts against its caller's limit.
+
+    Routers are tried in turn, so the busiest come first, and one within another would be searched twice.
+    """
     everybody = (agents.router, me.router, industries.router, skills.router, job_roles.router, auth.router)
     customers = (hires.router, deliverables.router)
     partners = (listings.router, hires.partner, api_keys.router)
-    for router in (*everybody, *customers, *partners, job_checks.router):
-        api.include_router(router)
-    for router in (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router, jobs.admin):
-        api.include_router(router, prefix="/admin")
-    return api
+    operators = (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router, jobs.admin)
+    below = {"": (*everybody, *customers, *partners, job_checks.router), "/admin": operators}
+    for prefix, routers in below.items():
+        for router in routers:
+            limited = [Depends(limit)]
+            app.include_router(router, prefix=PREFIX + prefix, dependencies=limited, responses=errors.RESPONSES)
 
 
 def _operation_id(route: APIRoute) -> str:

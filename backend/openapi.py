@@ -32,6 +32,23 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
+_SCHEMES: dict[str, Any] = {
+    "HTTPBearer": {
+        "type": "http",
+        "description": "An access token of POST /auth/token",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    },
+    "APIKeyHeader": {
+        "type": "apiKey",
+        "description": "An API key of a partner, or of a service",
+        "in": "header",
+        "name": "X-API-Key",
+    },
+}
+"""What `backend.deps.limit` reads on every request of the API."""
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The document, made once."""
     if app.openapi_schema is None:
@@ -40,6 +57,11 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = _PROBLEM
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        made["components"]["securitySchemes"] = _SCHEMES
+        for path, operations in made["paths"].items():
+            if path.startswith("/api/"):
+                for operation in operations.values():
+                    operation["security"] = [{name: []} for name in _SCHEMES]
         app.openapi_schema = made
     return app.openapi_schema
 
