@@ -141,8 +141,8 @@ def test_a_full_disk_is_told(operator: Operator) -> None:
 def test_every_run_ends_with_its_totals(operator: Operator) -> None:
     operator.types("sandbox", "up", "--speed", "max")
     wanted = {"outcome", "changed", "unchanged", "failed", "blocked", "waiting", "writes", "requests"}
-    events = operator.events("phase", "run", "--only", "cache.instance.create", "--only", ITEM, "--parallel", "1")
+    events = operator.events("phase", "run", "--only", "loadbalancer.lb.create", "--only", ITEM, "--parallel", "1")
     assert wanted | {"duration_s", "critical_path_s", "event", "schema_version"} <= set(events[-1])
     assert (events[-1]["outcome"], events[-1]["blocked"], events[-1]["changed"]) == ("blocked", 1, 1)
-    done = operator.types("phase", "run", "--only", "cache.instance.create")
-    assert (done.returncode, "no step yet (1): cache.instance.create" in done.stdout) == (4, True)
+    done = operator.types("phase", "run", "--only", "loadbalancer.lb.create")
+    assert (done.returncode, "no step yet (1): loadbalancer.lb.create" in done.stdout) == (4, True)

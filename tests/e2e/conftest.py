@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.canary import Watch
 from tests.e2e.operator import Done, Operator, copied_source
 
+FOUR_PHASES = ("predeploy", "database", "cache", "backend")
 JWT = 'jwt-"canary"\\%41+/é-' + os.urandom(16).hex()
 
 
@@ -129,6 +130,27 @@ def plant(finished: Finished) -> Operator:
     """The finished plant for a test that changes it; the next test gets it back as it was."""
     operator = finished.restore()
     finished.dirty = True
+    return operator
+
+
+@pytest.fixture(scope="session")
+def four_phases(ground: Path, source: Path) -> Iterator[tuple[Operator, Done]]:
+    """The four phases on an empty project; each test leaves the plant whole."""
+    operator = Operator(ground / "backend", source=source)
+    operator.up()
+    try:
+        yield operator, operator.run(*FOUR_PHASES, limit_s=280)
+    finally:
+        operator.leave()
+
+
+@pytest.fixture
+def served(four_phases: tuple[Operator, Done]) -> Operator:
+    """The operator after the first run, with nothing planned and nothing set."""
+    operator, run = four_phases
+    assert run.code == 0, run.failures
+    operator.variables.clear()
+    operator.faults()
     return operator
 
 

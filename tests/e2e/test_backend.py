@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import FOUR_PHASES
 from tests.e2e.load import SERVICE, Load, get
 from tests.e2e.operator import PROJECT, Done, Operator
 
-PHASES = ("predeploy", "database", "cache", "backend")
 OPTIONAL = "database.instance.dr_replica"
 DAY_S = 86_400
 SECRETS = f"secretmanager/v1/projects/{PROJECT}/secrets"
@@ -25,27 +23,6 @@ FINDING = {
     "discovery": {"analysisStatus": "FINISHED_SUCCESS"},
     "vulnerability": {"effectiveSeverity": "CRITICAL", "fixAvailable": True, "shortDescription": "CVE-2026-1234"},
 }
-
-
-@pytest.fixture(scope="module")
-def first(ground: Path, source: Path) -> Iterator[tuple[Operator, Done]]:
-    """The four phases on an empty project; each test of this file leaves the plant whole."""
-    operator = Operator(ground / "backend", source=source)
-    operator.up()
-    try:
-        yield operator, operator.run(*PHASES, limit_s=280)
-    finally:
-        operator.leave()
-
-
-@pytest.fixture
-def served(first: tuple[Operator, Done]) -> Operator:
-    """The operator after the first run, with nothing planned and nothing set."""
-    operator, run = first
-    assert run.code == 0, run.failures
-    operator.variables.clear()
-    operator.faults()
-    return operator
 
 
 def version_of(operator: Operator) -> str:
@@ -90,11 +67,11 @@ def failed(done: Done, item: str) -> str:
     return " | ".join(str(event.get(word, "")) for word in ("message", "cause", "hint"))
 
 
-def test_every_item_of_four_phases_is_verified(first: tuple[Operator, Done]) -> None:
-    operator, run = first
+def test_every_item_of_four_phases_is_verified(four_phases: tuple[Operator, Done]) -> None:
+    operator, run = four_phases
     assert run.code == 0, run.failures
     checklist = operator.checklist()
-    mine = {item: entry for item, entry in checklist.items() if item.split(".")[0] in PHASES}
+    mine = {item: entry for item, entry in checklist.items() if item.split(".")[0] in FOUR_PHASES}
     wrong = {item: entry["status"] for item, entry in mine.items() if entry["status"] != "verified"}
     assert wrong == {OPTIONAL: "not-applicable"}
     assert len([item for item, entry in mine.items() if not entry["added"]]) == 48
@@ -109,7 +86,7 @@ def test_every_item_of_four_phases_is_verified(first: tuple[Operator, Done]) -> 
 def test_a_second_run_writes_nothing_and_neither_does_one_on_the_next_day(served: Operator) -> None:
     for label in ("second", "next day"):
         since = served.mark()
-        done = served.run(*PHASES)
+        done = served.run(*FOUR_PHASES)
         assert done.code == 0, done.failures
         assert (done.finished["writes"], done.finished["changed"]) == (0, 0), label
         assert served.writes(since) == []
@@ -123,6 +100,7 @@ def test_the_service_answers_from_the_real_stores(served: Operator) -> None:
     assert len(answer.json()["items"]) > 2
 
 
+@pytest.mark.acceptance
 def test_a_version_is_deployed_promoted_and_rolled_back_under_load(served: Operator) -> None:
     new = another(served, "1.1.0")
     released(served, "build")
@@ -289,7 +267,7 @@ def test_a_connector_that_was_deleted_is_told_and_made_again(served: Operator) -
     assert "predeploy.network.connector" in done.err
     assert version_of(served) == before
     another(served, "1.1.0")
-    done = served.run(*PHASES)
+    done = served.run(*FOUR_PHASES)
     assert done.code == 0, done.failures
     assert "predeploy.network.connector" in done.items("changed")
 
@@ -302,7 +280,7 @@ def test_a_database_password_changed_behind_our_back_is_told_and_set_again(serve
     assert ailing(served)["database"]["reason"] == "auth-failed"
     plan = served.do("phase", "plan", "database")
     assert "user plant_app password" in plan.out
-    done = served.run(*PHASES)
+    done = served.run(*FOUR_PHASES)
     assert done.code == 0, done.failures
     assert "database.instance.users" in done.items("changed")
 
@@ -330,6 +308,6 @@ def test_a_rotated_redis_password_is_told_and_deployed(served: Operator) -> None
     assert ailing(served)["redis"]["ok"] is False
     plan = served.do("phase", "plan", "cache")
     assert "REDIS_PASSWORD is not what plant-redis asks for" in plan.out
-    done = served.run(*PHASES)
+    done = served.run(*FOUR_PHASES)
     assert done.code == 0, done.failures
     assert {"cache.instance.secrets", "backend.service.secrets"} <= done.items("changed")

@@ -7,10 +7,15 @@ from collections import defaultdict
 import pytest
 
 from plantctl.steps import STEPS
-from tests.e2e.conftest import Maker
+from tests.e2e.conftest import FOUR_PHASES, Maker
 from tests.e2e.operator import Done, Operator
 
 FACTOR = 1.15
+TOGETHER = (
+    "redis.projects.locations.instances.create",
+    "sql.instances.insert",
+    "cloudbuild.projects.locations.builds.create",
+)
 BY_ID = {step.id: step for step in STEPS}
 
 
@@ -61,3 +66,14 @@ def test_the_path_that_a_run_tells_is_that_of_the_operations(fresh: Maker) -> No
 def test_a_rehearsal_takes_little_more_than_its_critical_path(fresh: Maker) -> None:
     duration, path = measured(fresh(speed="60"), "predeploy", "database")
     assert duration <= FACTOR * path + 3
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(900)
+def test_four_phases_take_little_more_than_their_critical_path(fresh: Maker) -> None:
+    operator = fresh(speed="60")
+    duration, path = measured(operator, *FOUR_PHASES)
+    assert duration <= FACTOR * path + 5
+    spans = {str(op["method_id"]): (op["insert_time"], op["end_time"]) for op in operator.operations()}
+    kept = [spans[method] for method in TOGETHER]
+    assert max(begun for begun, _ in kept) < min(ended for _, ended in kept), "Redis, SQL and build overlap"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import requests
 from selenium.webdriver.common.keys import Keys
 
@@ -117,6 +118,7 @@ def test_the_session_lasts_until_signed_out(stage: Stage, enter: Enter) -> None:
     browser.see("Your agents are waiting")
 
 
+@pytest.mark.acceptance
 def test_filters_live_in_the_address(stage: Stage, enter: Enter) -> None:
     visitor = enter("customer")
     visitor.open("/customer/#/agents?industry=education&sort=price&max=12000")
@@ -161,6 +163,7 @@ import("/shared/session.js").then(({ refresh }) => {
 """
 
 
+@pytest.mark.acceptance
 def test_two_tabs_renew_one_session(stage: Stage, enter: Enter) -> None:
     """Each refresh token works once: tabs that sent the same one would end the session for both."""
     browser = enter("customer", stage.person("customer"))
@@ -179,6 +182,7 @@ def test_two_tabs_renew_one_session(stage: Stage, enter: Enter) -> None:
             assert browser.driver.execute_script("const o = outcome; outcome = ''; return o") == "renewed"
 
 
+@pytest.mark.acceptance
 def test_keeping_pausing_and_cancelling(stage: Stage, enter: Enter) -> None:
     partner, customer = stage.person("partner"), stage.person("customer")
     hire = stage.hired(customer, stage.listed(partner, "Mellow Map")["slug"])
@@ -292,6 +296,7 @@ def test_with_the_keyboard_alone(stage: Stage, enter: Enter) -> None:
     browser.until(lambda: browser.focused() == "Quiet Quill" or None, "the focus on the new page's heading")
 
 
+@pytest.mark.acceptance
 def test_too_much_at_once_says_when(stage: Stage, enter: Enter) -> None:
     customer = stage.person("customer")
     browser = enter("customer", customer)
@@ -304,6 +309,7 @@ def test_too_much_at_once_says_when(stage: Stage, enter: Enter) -> None:
     network_errors(browser, 429)
 
 
+@pytest.mark.acceptance
 def test_a_session_that_ends_asks_to_sign_in_and_goes_on(stage: Stage, enter: Enter) -> None:
     customer = stage.person("customer")
     browser = enter("customer", customer)
@@ -324,6 +330,7 @@ def test_a_session_that_ends_asks_to_sign_in_and_goes_on(stage: Stage, enter: En
     browser.see("Renamed")
 
 
+@pytest.mark.acceptance
 def test_no_network_is_said_and_got_over(stage: Stage, enter: Enter) -> None:
     browser = enter("customer")
     network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.backend.portals.browser import Browser
@@ -91,6 +92,7 @@ def card(browser: Browser, name: str, action: str) -> None:
     browser.until(lambda: browser.driver.find_element("xpath", path), f"{action} of {name}").click()
 
 
+@pytest.mark.acceptance
 def test_two_who_edit_at_once_lose_nothing(stage: Stage, enter: Enter) -> None:
     who = stage.person("partner")
     agent = stage.draft(who, "Shared Shrike")
@@ -205,6 +207,7 @@ def test_a_key_is_shown_once_works_and_is_revoked(stage: Stage, enter: Enter) ->
     assert stage.api.call("GET", "/partner/hires", headers=with_key).status_code == 401
 
 
+@pytest.mark.acceptance
 def test_the_operators_desk(stage: Stage, enter: Enter) -> None:
     number = time.time_ns() % 100_000
     agent = stage.listed(stage.person("partner"), f"Leaving Lark {number}")
@@ -246,6 +249,7 @@ def test_the_operators_desk(stage: Stage, enter: Enter) -> None:
     stage.album(browser, "operator-jobs")
 
 
+@pytest.mark.acceptance
 def test_whoever_is_wrong_here_is_shown_the_way(stage: Stage, enter: Enter) -> None:
     browser = enter("partner", stage.person("customer"))
     browser.see("This portal is for partners and operators.")
