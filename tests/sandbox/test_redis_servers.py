@@ -192,6 +192,8 @@ def test_export_needs_rights_of_the_caller_and_of_the_instance(box: Sandbox, pla
     token, _ = box.app.world.access.mint(BACKUP, "access")
     headers = {"Authorization": f"Bearer {token}"}
     path, given = f"{kit.REST}/plant-redis:export", {"outputConfig": {"gcsDestination": URI}}
+    allow(box, "roles/storage.legacyBucketReader", "roles/storage.objectAdmin")
+    kit.settle(box, box.ok("POST", path, given))  # by the owner: from here on an export overwrites
     answer = box.post(path, given, headers=headers)
     assert answer.status_code == 403
     assert "redis.instances.export" in answer.json()["error"]["message"]

@@ -143,8 +143,9 @@ class Forwarder:
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     async def _pipe_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connecting = asyncio.open_connection(*self.target)
-        far_reader, far_writer = await asyncio.wait_for(connecting, _CONNECT_DEADLINE_S)
+        # not wait_for: on Python 3.11 it loses a cancellation that comes in the moment in which it is done
+        async with asyncio.timeout(_CONNECT_DEADLINE_S):
+            far_reader, far_writer = await asyncio.open_connection(*self.target)
         try:
             pipes = [asyncio.ensure_future(pipe) for pipe in (_pipe(reader, far_writer), _pipe(far_reader, writer))]
             try:
