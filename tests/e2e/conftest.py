@@ -23,11 +23,12 @@ JWT = 'jwt-"canary"\\%41+/é-' + os.urandom(16).hex()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of these in one worker: they share the finished plant."""
+    """Those that share a plant in one worker: the finished one of two phases, or what is made anew and deployed."""
     here = str(Path(__file__).parent)
     for item in items:
         if str(item.path).startswith(here):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+            fixtures = set(getattr(item, "fixturenames", ()))
+            item.add_marker(pytest.mark.xdist_group("finished" if "finished" in fixtures else "deployed"))
             item.add_marker(pytest.mark.sandbox)
             item.add_marker(pytest.mark.dataplane)
 
