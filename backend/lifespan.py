@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class State(TypedDict):
     resources: Resources
 
 
+def _calm_collector() -> None:
+    """What is there now stays for good, so the collector need not walk it; and a request is no reason to collect.
+
+    Nearly all garbage of a request is freed by counting references: the usual thresholds cost a twentieth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def lifespan(settings: Settings, traces: Traces) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     """The lifespan of an application: opened in order, closed within two seconds (Cloud Run kills then)."""
 
@@ -57,6 +68,7 @@ def lifespan(settings: Settings, traces: Traces) -> Callable[[FastAPI], Abstract
         traces.open()
         stats = Stats(database=database, store=store, cache=held.cache, limiter=held.limiter, traces=traces)
         told = asyncio.create_task(stats.run())
+        _calm_collector()
         try:
             yield {"resources": held}
         finally:

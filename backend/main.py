@@ -60,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
 def _include_api(app: FastAPI) -> None:
     """Everything below the prefix; each request of it counts against its caller's limit.
 
-    Routers are tried in turn, so the busiest come first, and one within another would be searched twice.
+    Routes are tried in turn, so the busiest come first. They are added one by one, because a router that is included
+    whole is searched in a way of its own, which costs a cached answer a tenth of its time.
     """
     everybody = (agents.router, me.router, industries.router, skills.router, job_roles.router, auth.router)
     customers = (hires.router, deliverables.router)
@@ -68,9 +69,19 @@ def _include_api(app: FastAPI) -> None:
     operators = (industries.admin, skills.admin, job_roles.admin, listings.admin, admin.router, jobs.admin)
     below = {"": (*everybody, *customers, *partners, job_checks.router), "/admin": operators}
     for prefix, routers in below.items():
-        for router in routers:
-            limited = [Depends(limit)]
-            app.include_router(router, prefix=PREFIX + prefix, dependencies=limited, responses=errors.RESPONSES)
+        for route in (route for router in routers for route in router.routes):
+            assert isinstance(route, APIRoute)
+            app.router.add_api_route(
+                PREFIX + prefix + route.path,
+                route.endpoint,
+                methods=route.methods,
+                response_model=route.response_model,
+                status_code=route.status_code,
+                tags=route.tags,
+                dependencies=[Depends(limit)],
+                responses=errors.RESPONSES,
+                name=route.name,
+            )
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -60,10 +60,10 @@ def locust(file: str, url: str, *, users: int, seconds: int, **environment: str)
     return of_locust(done.stdout[start:], seconds)
 
 
-def mix(running: Plant, *, rate: float, seconds: int) -> Figures:
-    """The plant's mix: `rate` requests/s in all."""
+def mix(running: Plant, *, rate: float, seconds: int, decided: int = 0) -> Figures:
+    """The plant's mix: `rate` requests/s in all; `decided`: how many deliverables the runs before may have decided."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(running.plan | {"rate": rate / USERS}, file)
+        json.dump(running.plan | {"rate": rate / USERS, "decided": decided}, file)
         file.flush()
         return locust("locustfile.py", running.url, users=USERS, seconds=seconds, PLANT_LOAD=file.name)
 
@@ -99,8 +99,8 @@ def measure(*, seconds: int, rate: float) -> dict[str, Any]:
     """All figures, taken one after the other on one machine; `steady` is what the targets are about."""
     with plant() as running:
         mix(running, rate=rate, seconds=WARM_S)
-        steady = mix(running, rate=rate, seconds=seconds)
-        full = mix(running, rate=100_000, seconds=max(seconds // 4, 5))
+        steady = mix(running, rate=rate, seconds=seconds, decided=600)
+        full = mix(running, rate=100_000, seconds=max(seconds // 4, 5), decided=3600)
         query = asyncio.run(bare_query(running, max(seconds / 6, 3)))
         stores = running.stores
     route = bare_route(max(seconds // 4, 5))
@@ -123,8 +123,8 @@ def show(found: dict[str, Any]) -> None:
         numbers = [f"{row.rate:,.0f}", f"{row.p50_ms:.0f}", f"{row.p95_ms:.0f}", f"{row.p99_ms:.0f}"]
         table.add_row(name, *numbers, f"{row.failed:.3%}", *ratios)
     Console(width=110).print(table)
-    for name, (count, p95) in sorted(found["steady"].by_name.items()):
-        Console(width=110).print(f"  {name:42} {count:>7,}  P95 {p95:>5.0f} ms")
+    for name, (count, p95, failed) in sorted(found["steady"].by_name.items()):
+        Console(width=110).print(f"  {name:42} {count:>7,}  P95 {p95:>5.0f} ms  {failed:>5} failed")
 
 
 def main() -> int:

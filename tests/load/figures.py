@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figures:
-    """Requests a second, latencies in milliseconds by percentile, share of failures (0 to 1), requests by name."""
+    """Requests a second, latencies in milliseconds by percentile, share of failures (0 to 1).
+
+    `by_name`: requests, P95 and failures of each request name.
+    """
 
     rate: float
     p50_ms: float
@@ -17,7 +20,7 @@ class Figures:
     p99_ms: float
     failed: float
     requests: int
-    by_name: dict[str, tuple[int, float]] = field(default_factory=dict)
+    by_name: dict[str, tuple[int, float, int]] = field(default_factory=dict)
 
     def words(self) -> str:
         """For a person."""
@@ -41,7 +44,7 @@ def of_locust(text: str, seconds: float) -> Figures:
     names = {}
     for row in rows:
         own = {float(bucket): count for bucket, count in row["response_times"].items()}
-        names[row["name"]] = (row["num_requests"], percentile(own, 0.95))
+        names[row["name"]] = (row["num_requests"], percentile(own, 0.95), row["num_failures"])
     p50, p95, p99 = (percentile(times, share) for share in (0.5, 0.95, 0.99))
     return Figures(requests / seconds, p50, p95, p99, failures / requests, requests, names)
 

@@ -26,7 +26,7 @@ def test_figures_are_those_of_all_requests_together() -> None:
     found = of_locust(json.dumps(ROWS), 10)
     assert (found.rate, found.requests, found.failed) == (10, 100, 0.01)
     assert (found.p50_ms, found.p95_ms, found.p99_ms) == (5, 20, 900)
-    assert found.by_name == {"GET /agents": (98, 20), "POST /hires": (2, 900)}
+    assert found.by_name == {"GET /agents": (98, 20, 0), "POST /hires": (2, 900, 1)}
     with pytest.raises(ValueError, match="no request"):
         of_locust("[]", 10)
 
