@@ -22,6 +22,7 @@ FOUR_PHASES = ("predeploy", "database", "cache", "backend")
 JWT = 'jwt-"canary"\\%41+/é-' + os.urandom(16).hex()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks, which is earlier where this folder was named
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that share a plant in one worker: the finished one of two phases, or what is made anew and deployed."""
     here = str(Path(__file__).parent)
