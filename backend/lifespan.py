@@ -67,7 +67,7 @@ def lifespan(settings: Settings, traces: Traces) -> Callable[[FastAPI], Abstract
         held = assemble(settings, database, store)
         traces.open()
         stats = Stats(database=database, store=store, cache=held.cache, limiter=held.limiter, traces=traces)
-        told = asyncio.create_task(stats.run())
+        told = asyncio.create_task(stats.run(settings.stats_period_s))
         _calm_collector()
         try:
             yield {"resources": held}

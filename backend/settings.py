@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     google_cloud_project: str = ""
     trace_sample_rate: float = Field(default=0.1, ge=0, le=1)
     otlp_endpoint: str = ""
+    stats_period_s: float = Field(default=30, ge=0, le=3600)  # of the line `runtime.stats`; 0: none
     job_idle_s: float = Field(default=3, ge=0.3, le=60)
     job_retry_s: float = Field(default=2, gt=0, le=60)
 

@@ -1,4 +1,4 @@
-"""The line `runtime.stats` every 30 s: what a process's pool, cache, limiter, queue and traces are at.
+"""The line `runtime.stats` every STATS_PERIOD_S (30 s): what a process's pool, cache, limiter, queue and traces are at.
 
 Log-based metrics read it, for what the platform cannot see (backend 2.7). Counts are those since the line before, so
 that sums over processes and time are right; sizes are of the moment.
@@ -21,7 +21,6 @@ from backend.ratelimit import Limiter
 from backend.redis_store import Store
 from backend.trace_export import Traces
 
-PERIOD_S = 30.0
 MESSAGE = "runtime.stats"
 
 
@@ -33,9 +32,9 @@ class Stats:
         self._last: dict[str, int] = {}
         self._at = time.monotonic()
 
-    async def run(self, period_s: float = PERIOD_S) -> None:
-        """A line each period."""
-        while True:
+    async def run(self, period_s: float) -> None:
+        """A line each period; none with 0."""
+        while period_s:
             await asyncio.sleep(period_s)
             self.write(await queue(self.database))
 
